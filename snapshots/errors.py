@@ -8,11 +8,11 @@ class SettingsRefusedError(RefusedError):
 
 
 class SettingsChangedMeanwhileError(SettingsRefusedError):
-    """Somebody else changed the same settings since they were shown; nothing was saved."""
+    """Somebody else has changed the same settings; nothing was saved."""
 
 
 class HoldRefusedError(RefusedError):
-    """A hold that cannot be placed, for example on a backup that is not stored."""
+    """A hold that cannot be placed, as on a backup that is not stored."""
 
 
 class DownloadRefusedError(Exception):

@@ -30,7 +30,7 @@ MOMENT = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT
 
 
 class BackupSettingsForm(LoadedForm):
-    """A main database's settings: daily time and zone, retention days, proof policy."""
+    """A main database's daily backup time, zone, retention and proof policy."""
 
     backup_time = forms.CharField(
         label="Daily backup schedule",
@@ -75,7 +75,7 @@ class BackupSettingsForm(LoadedForm):
     )
 
     def clean_proof_policy(self) -> str | None:
-        """Return None for a form without the field, which leaves the policy as it is."""
+        """Return None if the form lacks the field: the policy then stays."""
         return self.cleaned_data["proof_policy"] or None
 
     def zone_options(self) -> SafeString:

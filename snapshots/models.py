@@ -1,4 +1,4 @@
-"""The portal's records of snapshots, for use without opening their objects."""
+"""The portal's records of snapshots, which need no look into storage."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from backups_portal.ui import formats, moments
 
 
 class CheckTally(NamedTuple):
-    """The numbers of the owner's checks that a proof made, and that failed or did not run."""
+    """How many of the owner's checks a proof made, and how they ended."""
 
     made: int
     failed: int
@@ -51,7 +51,7 @@ class SnapshotQuerySet(LeaseQuerySet):
         return self.completed().exclude(verdict=Snapshot.Verdict.FAILED)
 
     def bad(self) -> "SnapshotQuerySet":
-        """Select stored snapshots that are known not to restore to what they recorded."""
+        """Select stored snapshots known not to restore as recorded."""
         return self.completed().filter(verdict=Snapshot.Verdict.FAILED)
 
     def replaceable(self) -> "SnapshotQuerySet":
@@ -70,7 +70,7 @@ class SnapshotQuerySet(LeaseQuerySet):
         return self.exclude(state=Snapshot.State.EXPIRED).order_by("-local_date", "is_replaced")
 
     def by_day(self) -> "SnapshotQuerySet":
-        """Order by local date; of two for a date, the one that decides the day comes last.
+        """Order by local date; of two, the one that decides the day comes last.
 
         That is the replacement, unless only the replaced one is good because it passed later.
         """
@@ -83,7 +83,7 @@ class SnapshotQuerySet(LeaseQuerySet):
         return self.filter(state=Snapshot.State.FAILED, taken_at=None)
 
     def queue_again(self, since: datetime, *, lease_until: datetime) -> int:
-        """Queue failed snapshots again with a fresh set of tries; return the count.
+        """Queue failed snapshots again with all their tries; return the count.
 
         Args:
             since: The time at which they are now due.
@@ -280,7 +280,7 @@ class Snapshot(Retried):
 
     @property
     def checks(self) -> CheckTally | None:
-        """Return the results of its checks; None without checks or with a failed proof."""
+        """Return its checks' results; None without checks or with a failed proof."""
         if self.verdict != self.Verdict.PASSED or not self.checks_made:
             return None
         return CheckTally(self.checks_made, self.checks_failed, self.checks_not_run)

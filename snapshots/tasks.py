@@ -77,7 +77,7 @@ def _pass_on(snapshot_ids: Sequence[str]) -> None:
 
 
 def run_schedule(now: datetime) -> Ticked:
-    """Queue due snapshots, find lost ones, and send all of them to the workers.
+    """Queue due snapshots, find lost ones, and send all to the workers.
 
     Snapshots that failed in an outage are due again once it is over.
 

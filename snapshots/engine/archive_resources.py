@@ -59,7 +59,7 @@ def resource_file(
 def read_resources(
     storage: Storage, manifest: Manifest, read: Callable[[Rows], Document], name: str
 ) -> Document:
-    """Return what `read` makes of the rows of some tables; raises as `resource_file` does."""
+    """Return what `read` makes of tables' rows; raises as `resource_file`."""
 
     def rows(table: str) -> list[Row]:
         return list(_rows(storage, manifest, table))
@@ -90,7 +90,7 @@ def _value(name: str, value: object, is_moment: bool) -> object:
 
 
 def _iso(text: str) -> str:
-    """Write a moment in the API's format; leave text that is no moment as it is."""
+    """Write a moment in the API's format; leave any other text as it is."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

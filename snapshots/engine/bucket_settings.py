@@ -1,4 +1,4 @@
-"""The settings of a bucket, for obstore (moves objects) and botocore (locks them).
+"""The settings of a bucket, for obstore (data) and botocore (locks).
 
 obstore supports more kinds of buckets and more parameters than are named here; those are passed on
 unchanged. A parameter passed to obstore overrides its value in the environment.
@@ -60,7 +60,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class LockMode(StrEnum):
-    """Whether a lock can be undone by an account with a special right, or by none."""
+    """Whether an account with a special right can undo a lock, or none can."""
 
     GOVERNANCE = "governance"
     COMPLIANCE = "compliance"
@@ -72,7 +72,7 @@ class BucketSettings:
 
     Attributes:
         url: The bucket and the folder in it, without parameters.
-        parameters: Of the bucket, under obstore's names.
+        parameters: The bucket's parameters, under obstore's names.
         connection: A value for each name in CONNECTION; may be empty.
         retry_seconds: How long a failed request is retried.
         lock: The mode in which objects are locked; None if they are not.
@@ -151,7 +151,7 @@ def s3_client(settings: BucketSettings) -> Any:
 
 @cache
 def _descriptions() -> Any:
-    """Return the loader of botocore's description of S3, a megabyte of JSON that clients share."""
+    """Return the loader of botocore's description of S3, which clients share."""
     from botocore.loaders import create_loader
 
     return create_loader()
@@ -194,7 +194,7 @@ def _lock_mode(address: StorageAddress, given: dict[str, str]) -> LockMode | Non
 
 
 def _of_s3(given: Mapping[str, str]) -> dict[str, str]:
-    """Map each setting of NAMES to one name, with the environment's value as the fallback."""
+    """Map each setting to one of NAMES, with the environment as the fallback."""
     lowered = {name.lower(): value for name, value in given.items()}
     found, known = {}, set()
     for name, others in NAMES.items():
@@ -215,7 +215,7 @@ def _of_s3(given: Mapping[str, str]) -> dict[str, str]:
 def _check_addresses(
     address: StorageAddress, parameters: Mapping[str, str], is_http_allowed: bool
 ) -> None:
-    """Refuse addresses that obstore accepts but that fail at the first request.
+    """Refuse addresses that obstore accepts but cannot use.
 
     Plain http then fails with only "builder error", and an endpoint without a scheme makes obstore
     panic.

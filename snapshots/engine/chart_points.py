@@ -1,4 +1,4 @@
-"""Read the points of a chart out of a snapshot, part by part and in little memory."""
+"""Read the points of a chart from a snapshot part by part, to save memory."""
 
 import pyarrow as pa
 
@@ -11,7 +11,7 @@ MAX_HELD = 250_000
 
 
 def chart_points(records: DeviceRecords, selection: Selection, *, columns: int) -> Points:
-    """Read the numbers of a selection with both bounds, thinned out to pixel columns.
+    """Read the numbers of a selection, thinned out to pixel columns.
 
     Raises:
         TooLongError: the period has more data than one request may read.

@@ -1,4 +1,4 @@
-"""Read variables as whole columns, each joined into one value by the server.
+"""Read variables by column, each joined into one value by the server.
 
 A row that passes through COPY and a driver costs about 0.7 µs on this side; a value of a column
 costs 0.02 µs here and less than COPY at the server (measured: decision 0002). Numbers and times
@@ -51,7 +51,7 @@ class IrregularError(Exception):
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns a query reads: the rare ones (`wide`), and the ids (`numbers`).
+    """The columns a query reads: the rare ones (`wide`), the ids (`numbers`).
 
     Attributes:
         row_hash: SQL that makes a bigint of the row `v`, returned as the column `row_hash`.
@@ -68,7 +68,7 @@ class Columns:
         return self.numbers if column.name == "id" else self.wide or not column.is_rare
 
     def query(self, where: sql.Composable) -> bytes:
-        """Write the statement that reads the variables of a WHERE clause as arrays."""
+        """Write the statement that reads a WHERE clause's variables as arrays."""
         columns = [column for column in VARIABLE_COLUMNS if self.has(column)]
         counts = ["count(*)", *(f"count({column.name})" for column in NULLABLE)]
         joined = [f"{count}::integer" for count in counts]
@@ -91,14 +91,14 @@ class Columns:
 
 
 def _joined(column: Column) -> Iterator[str]:
-    """Write the SQL that joins a column's values, under their names in segments."""
+    """Write the SQL that joins a column's values, named as in segments."""
     joined = JOINED_TEXTS if column.type.is_text else JOINED[column.type]
     for name, value in zip(column.segment_names, column.scalars(), strict=True):
         yield f"{joined.format(value=value, longest=MAX_TEXT_BYTES)} AS {name}"
 
 
 def read_arrays(connection: Connection, where: sql.Composable, columns: Columns) -> pa.Table | None:
-    """Read the variables of a WHERE clause, unsorted, in the columns of a segment.
+    """Read the variables of a WHERE clause, unsorted, as a segment's columns.
 
     Args:
         columns: Without `numbers` the table has no column `id`.

@@ -1,4 +1,4 @@
-"""The contents index of a snapshot, stored next to its segments so that they stay closed.
+"""The contents index of a snapshot, read without opening its segments.
 
 It has three kinds of objects: cells of the variables (day_device_counts.py), the devices, and what
 was left out. The objects of cells cover all of time without gaps, and grow and split as segments
@@ -194,7 +194,7 @@ def read_contents(storage: Storage, item: Segment) -> pa.Table:
 
 
 def _is_sound(name: str, table: pa.Table) -> bool:
-    """Tell whether rows are such as snapshots write.
+    """Tell whether rows have the form in which snapshots write them.
 
     An old snapshot may lack the digest of its manifest: then anybody who can write to its
     storage can plant rows here, and neither a page nor the next snapshot may fail because of it.

@@ -1,4 +1,4 @@
-"""Write the records of a device to a file while they are read, in little memory."""
+"""Write a device's records to a file while they are read, to save memory."""
 
 import io
 from collections.abc import Iterator

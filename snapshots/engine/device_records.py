@@ -48,7 +48,7 @@ class Newest(NamedTuple):
     """Records, newest first.
 
     Attributes:
-        rows: In the columns of a segment.
+        rows: With the columns of a segment.
         after: Where the next page begins; None after the last record.
         is_cut: Whether time ran out before as many as asked for were found.
     """
@@ -60,7 +60,7 @@ class Newest(NamedTuple):
 
 @dataclass(frozen=True)
 class Span:
-    """The number of records of a series, and the times of the first and last (µs since 1970)."""
+    """Records of a series, with the first and last time (µs since 1970)."""
 
     series: Series
     rows: int
@@ -130,7 +130,7 @@ class DeviceRecords:
         return Newest(rows, Cursor.of(rows, limit - 1), is_cut=False)
 
     def parts(self, selection: Selection, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """Yield the records of a selection, oldest part first, unsorted within a part.
+        """Yield the records of a selection, oldest part first, otherwise unsorted.
 
         Raises:
             TooLongError: the time is up.
@@ -215,7 +215,7 @@ class DeviceRecords:
                     future.cancel()
 
     def _is_alive(self, chunks: ChunkRange) -> bool:
-        """Tell whether a range meets the time from the device's first to its last record."""
+        """Tell whether a range meets the time between first and last record."""
         return self.device.number is not None and chunks.meets(self._lifetime)
 
     @cached_property

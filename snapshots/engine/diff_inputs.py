@@ -165,7 +165,7 @@ def live_state(
     readers: int,
     on_progress: OnProgress,
 ) -> LiveState:
-    """Describe a main database now, by reading what its next snapshot would read.
+    """Describe a main database now, reading what a snapshot would read.
 
     Reads in one MVCC snapshot, writes nothing, and leaves the change marks in place.
 

@@ -1,4 +1,4 @@
-"""The difference between two states of a project, from counts and digests alone.
+"""The difference between two states of a project, by counts and digests.
 
 Pure: states in, differences out. Rows are compared by day and device (day_device_counts.py); even
 if those cannot locate a change, the 128-bit digests of whole ranges still show that something
@@ -82,7 +82,7 @@ class State:
 
 @dataclass(frozen=True)
 class TableChange:
-    """A table whose rows differ; `comparable` if both states digest the same columns."""
+    """A table whose rows differ; `comparable` if both digest the same columns."""
 
     table: str
     before: int
@@ -145,7 +145,7 @@ class ChunkChange:
 
 @dataclass(frozen=True)
 class CellChange:
-    """Rows of one device on one day, before and after; equal counts mean changed values."""
+    """Rows of a device on a day; equal counts mean changed values."""
 
     chunk: int
     device_id: str

@@ -96,7 +96,7 @@ def _add_columns(
     low: Words,
     high: Words,
 ) -> None:
-    """Combine the words of the columns into the two words of each row, in place."""
+    """Combine the words of the columns into each row's two words, in place."""
     for words, (key, factor) in zip(columns, constants, strict=True):
         # A word that all rows share is mixed only once.
         words = mix((words if words.strides[0] else words[:1]) + key)
@@ -222,7 +222,7 @@ def _has_wide_offsets(kind: pa.DataType) -> bool:
 
 
 def _hash_together(data: Bytes, starts: Places, lengths: Places, state: Words) -> int:
-    """Hash values while many are unfinished; return the words processed of each.
+    """Hash values while many are unfinished; return how many words were used.
 
     Args:
         starts: Where each value begins in the data, the longest value first.
@@ -256,7 +256,7 @@ class _WordReader:
         self._words: Words = np.ndarray((len(data) - 7,), np.dtype("<u8"), data, strides=(1,))
 
     def read_whole(self, starts: Places, step: int, end: int) -> Iterator[Words]:
-        """Yield the words from one step to another, of values that are long enough."""
+        """Yield the words from one step to another, of long enough values."""
         together = max(1, BLOCK_BYTES // (8 * len(starts)))
         for first in range(step, end, together):
             steps = np.arange(first, min(first + together, end))

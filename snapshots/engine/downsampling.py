@@ -1,4 +1,4 @@
-"""Thin out the values of a variable to what a screen can show, keeping its peaks.
+"""Thin out a variable's values to what a screen can show, keeping peaks.
 
 Each pixel column keeps its first, lowest, highest and last value, which draws the same line as all
 of them (M4: Jugel et al., VLDB 2014). Thinned-out points can be joined and thinned out again with
@@ -15,7 +15,7 @@ Values = npt.NDArray[np.float64]
 
 
 class Points(NamedTuple):
-    """Times in microseconds since 1970, in order, and the values at these times."""
+    """Times in microseconds since 1970, in order, with their values."""
 
     times: Numbers
     values: Values

@@ -84,7 +84,7 @@ class MasterKeys:
         ).encode()
 
     def unwrap(self, name: str, stored: bytes) -> tuple[str, bytes]:
-        """Return the id of the master key that wrapped a data key, and the data key.
+        """Return a data key, and the id of the master key that wrapped it.
 
         Raises:
             EncryptionError: the master key is not listed or differs, or the object was changed.
@@ -115,7 +115,7 @@ def _bound(name: str, master: str) -> bytes:
 
 
 class ProjectCipher:
-    """Encrypts and decrypts objects with their projects' data keys, which it caches.
+    """Encrypts and decrypts objects with their projects' cached data keys.
 
     Two workers that store a project's first objects may both make a key: each object names its own
     key, and both keys stay.

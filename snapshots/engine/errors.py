@@ -4,7 +4,7 @@ from backups_portal.lib.failure_causes import Cause
 
 
 class EngineError(Exception):
-    """A snapshot could not be taken, read or restored; `str()` of it suits a page.
+    """A snapshot could not be taken, read or restored, in words for a page.
 
     Attributes:
         cause: The default of the class, unless the raising code knows better.
@@ -43,7 +43,7 @@ class ExistingObjectError(StorageError):
 
 
 class EncryptionError(EngineError):
-    """An object cannot be decrypted: its key is missing or wrong, or it was changed."""
+    """An object cannot be decrypted: a wrong key, no key, or changed bytes."""
 
     cause = Cause.ENCRYPTION_KEY
 
@@ -55,7 +55,7 @@ class DamagedSnapshotError(EngineError):
 
 
 class UnsupportedFormatError(EngineError):
-    """The snapshot was written by a newer version of this software."""
+    """The snapshot has a format or schema that this version cannot read."""
 
     cause = Cause.VERSION
 

@@ -21,7 +21,7 @@ OnUse = Callable[[str, EngineError], None]
 
 
 class StorageWithCopy(Storage):
-    """The first storage, with the copy as the fallback for each object that is read.
+    """The first storage, with the copy as the fallback for each object read.
 
     An object counts as read once `parse` has accepted it (`Storage.read`), so one that was changed,
     cut or cannot be decrypted is taken from the copy too. Both storages may be encrypted, each with

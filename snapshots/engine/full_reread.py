@@ -94,7 +94,7 @@ def untracked_changes(
 def wrong_counts(
     base: Iterable[Segment], changes: Mapping[int, int], now: Iterable[Segment]
 ) -> list[UntrackedChange]:
-    """Find chunks whose row counts differ from what the base and changes predict."""
+    """Find chunks whose row counts differ from the predicted ones."""
     return _differences(count_rows(base, changes), count_rows(now))
 
 

@@ -45,14 +45,14 @@ TOGETHER_BYTES = 256 << 10
 
 @dataclass(frozen=True)
 class BlockRange:
-    """Blocks of the variables' table, up to but not including `end`; None means no bound."""
+    """Blocks of the variables' table, excluding `end`; None means no bound."""
 
     first: int
     end: int | None
 
 
 class Reader:
-    """Reads rows of an instant as Arrow tables, over connections of one thread."""
+    """Reads rows of an instant as Arrow tables, on connections of one thread."""
 
     def __init__(
         self,
@@ -72,12 +72,12 @@ class Reader:
         # A borrowed connection with its query plan settings; its owner goes on using it.
         self._arrays = connection
         self._rows: adbc.Connection | None = None
-        # Whether the last variables had a location or metadata: the next ones probably do, too.
+        # Whether the last variables had a location or metadata: the next ones probably do too.
         self._wide = False
         self._large_ranges = 0
 
     def whole(self, tables: Iterable[Table]) -> Iterator[tuple[Table, pa.Table]]:
-        """Read tables other than variables as `rows` does, small ones together and first.
+        """Read tables other than variables, small ones together and first.
 
         A table without any page is not queried at all: opening and planning a dozen of those, as a
         small project has them, takes the server longer than reading all the others.
@@ -103,7 +103,7 @@ class Reader:
         *,
         numbers: bool = True,
     ) -> Iterator[pa.Table]:
-        """Read the stored columns of a table's rows, in parts that fit into memory.
+        """Read a table's stored columns, in parts that fit into memory.
 
         Variables are sorted by series, time and number within a part, other tables by their key
         throughout.
@@ -192,7 +192,7 @@ class Reader:
 
 
 def _smallest_tables(tables: list[Table], known: Mapping[str, Relation]) -> list[Table]:
-    """Choose the smallest tables that fit into memory together, in the given order."""
+    """Choose the smallest tables that fit into memory, in the given order."""
     by_size = sorted(tables, key=lambda table: known[table.name].row_bytes)
     totals = accumulate(known[table.name].row_bytes for table in by_size)
     chosen = [
@@ -241,7 +241,7 @@ PLANS_AS_BEFORE = (
 
 
 def _settings(instant: Instant) -> tuple[str, ...]:
-    """Write the statements that make a transaction see the instant and use one core."""
+    """Write the statements to see the instant and use only one core."""
     return (
         "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
         f"SET TRANSACTION SNAPSHOT '{instant.name}'",
@@ -288,7 +288,7 @@ def _parts(batches: pa.RecordBatchReader) -> Iterator[pa.Table]:
 
 
 def _plain(table: pa.Table) -> pa.Table:
-    """Strip the drivers' extension types from a table; they differ between versions."""
+    """Strip the drivers' extension types, which differ between versions."""
     arrays = [_storage(column) for column in table.columns]
     return pa.table(arrays, names=table.column_names)
 

@@ -45,13 +45,13 @@ def note_series(connection: Connection) -> SeriesDevices:
 
 
 class DeviceNotes:
-    """What the rows of resources say about devices, gathered while they are read."""
+    """What resources' rows say about devices, gathered while they are read."""
 
     def __init__(self) -> None:
         self._parts: dict[str, list[pa.Table]] = {name: [] for name in NOTED}
 
     def add(self, table: str, part: pa.Table) -> None:
-        """Note the rows of a table, in order; ignore tables that are not about devices."""
+        """Note the rows of a table, in order, if it is about devices."""
         if table in NOTED:
             self._parts[table].append(part.select(NOTED[table]))
 

@@ -1,4 +1,4 @@
-"""The layout of a backup storage, and how to recognise objects that are not ours.
+"""The layout of a backup storage, and how to recognise foreign objects.
 
     backups-portal.json                      the marker of the storage
     probes/…                                 what is written to see whether storage works
@@ -42,7 +42,7 @@ def manifest_key(project_id: UUID, snapshot_id: UUID) -> str:
 
 
 def is_manifest(key: str) -> bool:
-    """Tell whether an object below `manifest_folder` has the name of a manifest."""
+    """Tell whether an object in `manifest_folder` has a manifest's name."""
     return MANIFEST.fullmatch(key) is not None
 
 
@@ -52,7 +52,7 @@ def segment_folder(project_id: UUID | str) -> str:
 
 
 def segment_key(project_id: UUID, sha256: str) -> str:
-    """Name a segment by its bytes, so that equal bytes of a project are stored once."""
+    """Name a segment by its bytes: a project stores equal ones once."""
     return f"{segment_folder(project_id)}{sha256[:2]}/{sha256}.parquet"
 
 

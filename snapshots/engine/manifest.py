@@ -77,7 +77,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class ExcludedTotal:
-    """How much of one kind the project has and this snapshot leaves out; size in bytes."""
+    """How much of a kind the project has and this snapshot leaves out."""
 
     count: Count
     size: Count
@@ -85,7 +85,7 @@ class ExcludedTotal:
 
 @dataclass(frozen=True)
 class UntrackedChange:
-    """Chunks of variables in which a full re-read found other rows than tracking predicts.
+    """Chunks of variables whose rows are not those that tracking predicts.
 
     Attributes:
         first_chunk, end_chunk: As in a segment.
@@ -113,7 +113,7 @@ class Manifest:
         healed: Objects that storage had lost or damaged, and that this full re-read wrote again.
         labels: The portal's names for it (`project`, `local_date`, `time_zone`), from which a lost
             catalogue is rebuilt.
-        sha256: Of the bytes that it was read from, before encryption.
+        sha256: The SHA-256 of the bytes that it was read from, before encryption.
     """
 
     snapshot_id: UUID
@@ -237,7 +237,7 @@ _PARSER = TypeAdapter(Manifest)
 
 
 def _check_version(document: Mapping[str, object]) -> None:
-    """Refuse another version's manifest before its unknown parts count as damage."""
+    """Refuse other versions before their unknown parts count as damage."""
     form = _number(document["format"])
     _check_known("format", form, FORMAT)
     if form < OLDEST_FORMAT:

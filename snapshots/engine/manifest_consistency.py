@@ -27,7 +27,7 @@ CELLS = f"{CONTENTS}variable"
 
 
 def load_unambiguous(content: bytes) -> dict[str, object]:
-    """Read a JSON object; ValueError or TypeError if it is none or repeats a name."""
+    """Read a JSON object; ValueError or TypeError if it is invalid."""
     document = json.loads(content, object_pairs_hook=_without_repetition)
     if not isinstance(document, dict):
         raise TypeError("it is not an object")
@@ -90,7 +90,7 @@ def _known_columns(table: Table) -> set[str]:
 
 
 def _check_covers_time(items: "Iterable[Segment]") -> None:
-    """Check that the ranges cover time without gap or overlap; several may be equal."""
+    """Check that time has no gap and no overlap; ranges may be equal."""
     ranges = {(item.first_chunk, item.end_chunk) for item in items}
     ordered = sorted(ranges, key=lambda one: (one[0] is not None, one[0] or 0))
     ends = [None, *(end for _, end in ordered)]

@@ -22,7 +22,7 @@ class ManifestRecord:
 
     Attributes:
         key: The name of its object.
-        sha256: Of its bytes before encryption; "" if it was published before this was recorded.
+        sha256: SHA-256 of its bytes before encryption; "" if that was not recorded yet.
         taken_at, rows, logical_bytes, stored_bytes: As in the manifest; None if not recorded.
         table_rows: Rows by table, ordered by name; empty if not recorded.
     """
@@ -49,7 +49,7 @@ class ManifestRecord:
         return storage.read(self.key, self.check)
 
     def check(self, content: bytes) -> Manifest:
-        """Parse a manifest's bytes; raises as `load` does if they differ from the record."""
+        """Parse a manifest's bytes; raises as `load` if they are not the record's."""
         try:
             manifest = Manifest.from_json(content)
         except UnsupportedFormatError as error:

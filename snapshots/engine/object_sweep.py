@@ -1,4 +1,4 @@
-"""Remove objects that no manifest names, and find named objects that are missing."""
+"""Remove objects that no manifest names, and find those that are missing."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ class Swept:
 
     @property
     def is_doubtful(self) -> bool:
-        """Tell whether something is wrong that is no single snapshot's fault."""
+        """Tell whether something is wrong beyond single snapshots."""
         return self.is_empty or bool(self.unreadable)
 
 
@@ -96,7 +96,7 @@ def sweep(
 
 @dataclass
 class _Read:
-    """The objects that each manifest names, and the manifests that could not be read (`Swept`)."""
+    """The objects that each manifest names, and the unreadable manifests."""
 
     objects: dict[str, set[str]] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)

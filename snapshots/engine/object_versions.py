@@ -1,4 +1,4 @@
-"""Find the old versions that a versioned bucket still has of changed objects."""
+"""Find old versions of changed objects in a versioned bucket."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ def changed_since(lock: BucketLock, moment: datetime) -> Iterator[Changed]:
 
 
 def bring_back(lock: BucketLock, changed: Changed) -> None:
-    """Copy an earlier version of an object on top, deleting none.
+    """Make an earlier version of an object the current one, deleting none.
 
     Raises:
         StorageError: the server does not answer, or refuses.

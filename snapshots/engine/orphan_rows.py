@@ -22,7 +22,7 @@ CHUNKS_OF_SERIES = sql.SQL("SELECT DISTINCT {} FROM variable WHERE series_id = A
 
 
 def drop_orphans(table: pa.Table, devices: SeriesDevices) -> tuple[pa.Table, dict[int, int]]:
-    """Split a table of variables into the rows to keep, and counts of orphans by chunk."""
+    """Split variables into the rows to keep, and counts of orphans by chunk."""
     known = devices.know(table["series_id"].to_numpy())
     if known.all():
         return table, {}

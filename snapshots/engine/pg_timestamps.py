@@ -37,7 +37,7 @@ class MicrosecondsLoader(Loader):
 
 
 def moments_as_text(rows: pa.Table) -> pa.Table:
-    """Replace timestamp columns by text that PostgreSQL reads as the same moment."""
+    """Replace timestamp columns by text that PostgreSQL reads as the same."""
     for place, field in enumerate(rows.schema):
         if pa.types.is_timestamp(field.type):
             numbers = pc.cast(rows[field.name], pa.int64()).to_pylist()

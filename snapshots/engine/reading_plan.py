@@ -44,7 +44,7 @@ class ResourcesJob:
 
 @dataclass(frozen=True)
 class KeepJob:
-    """Contents of the base to read and reuse, except for ranges that are read again.
+    """Contents of the base to read and reuse, except in ranges read again.
 
     Attributes:
         same_devices: As in `keep_cells`.
@@ -118,7 +118,7 @@ def find_start(
     devices: SeriesDevices,
     same: Collection[str] = (),
 ) -> tuple[Instant, Manifest | None]:
-    """Check whether a snapshot can be the base, and find what has changed since.
+    """Check whether a base is usable, and find what has changed since.
 
     Args:
         same: Resource tables whose rows equal those of the base.

@@ -21,7 +21,7 @@ Value = int | float | str | bool | None
 
 
 class Record(NamedTuple):
-    """A record of a device; `type` is number, string, boolean or none, `metadata` JSON text."""
+    """A record; `type` is number, string, boolean or none, `metadata` JSON."""
 
     id: str
     variable: str
@@ -46,7 +46,7 @@ def records_of(rows: pa.Table, series: Iterable[Series], prefix: str) -> Iterato
     """Yield the records of rows, in order and few at a time.
 
     Args:
-        rows: In all columns of a segment.
+        rows: Rows with all columns of a segment.
         prefix: The hex digits with which the database's ids begin.
     """
     by_number = {one.number: one for one in series}

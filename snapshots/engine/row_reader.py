@@ -23,7 +23,7 @@ PART_ROWS, PART_BYTES = 32_768, 16 << 20
 def read_together(
     connection: Connection, queries: Sequence[tuple[bytes, dict[str, str]]]
 ) -> list[pa.Table]:
-    """Read several queries in one round trip, holding all rows in memory at once.
+    """Read several queries in one round trip; all rows are in memory at once.
 
     Args:
         queries: Each with its types, as for `read_rows`.

@@ -55,7 +55,7 @@ def by_range(segments: Iterable[Segment]) -> list[tuple[ChunkRange, list[Segment
 def count_rows(
     segments: Iterable[Segment], changes: Mapping[int, int] = MappingProxyType({})
 ) -> dict[int, int]:
-    """Count rows in the database by chunk, including orphans, after some changes."""
+    """Count the database's rows by chunk, orphans too, after some changes."""
     counts = dict(changes)
     for segment in segments:
         for chunk, rows in (*segment.chunk_rows.items(), *segment.orphans.items()):
@@ -66,7 +66,7 @@ def count_rows(
 def split(
     whole: ChunkRange, chunk_rows: Mapping[int, int], target: int | None = None
 ) -> list[ChunkRange]:
-    """Divide a range, so that consecutive chunks share a piece while it stays small.
+    """Divide a range so that small consecutive chunks share a piece.
 
     The pieces cover the range without gaps whatever the counts say, so that uncounted rows are read
     too.
@@ -105,7 +105,7 @@ def plan_full(chunk_rows: Mapping[int, int]) -> Plan:
 
 
 def plan_incremental(base: Iterable[Segment], changes: Mapping[int, int]) -> Plan:
-    """Plan to read the ranges with changed chunks, largest first, and reuse all others.
+    """Plan to read ranges with changes, largest first, and reuse all others.
 
     Args:
         base: The segments of variables of the snapshot that the changes are relative to.

@@ -25,7 +25,7 @@ log = get_logger(__name__)
 
 
 class SegmentStore:
-    """A project's objects in storage while a snapshot is taken; safe to share between threads.
+    """A project's objects while a snapshot is taken, safe to share by threads.
 
     Attributes:
         healed: Names of objects that were lost or damaged, and were written again.
@@ -50,7 +50,7 @@ class SegmentStore:
 
     @classmethod
     def trusting(cls, storage: Storage, base: Manifest) -> "SegmentStore":
-        """Open it for an incremental snapshot, which trusts that its base is stored."""
+        """Open it for an incremental snapshot, trusting that its base is stored."""
         return cls(storage, base, None)
 
     @classmethod
@@ -74,7 +74,7 @@ class SegmentStore:
         return cls(storage, base, there, on_healed)
 
     def find(self, table: str, digest: Digest, rows: int) -> Segment | None:
-        """Find an object of the base with the same rows of a table not divided by time.
+        """Find an equal object of the base, of a table not divided by time.
 
         A full snapshot trusts no segment, and finds none.
         """

@@ -57,7 +57,7 @@ class EncodedSegment:
 
 @dataclass(frozen=True)
 class Coverage:
-    """The part of time that a segment covers; all of it if it is not divided by time.
+    """The part of time that a segment covers; by default all of it.
 
     Attributes:
         chunks: The range that its rows come from.
@@ -81,7 +81,7 @@ def encode(
     """Encode rows of one table as a segment.
 
     Args:
-        digest: Of the columns that a restore must reproduce exactly.
+        digest: The digest over the columns that a restore must reproduce exactly.
     """
     covers = covers or Coverage()
     content = _parquet(table)

@@ -1,4 +1,4 @@
-"""Find the rows of some series in one segment, decoding no more than needed."""
+"""Find the rows of some series in a segment, decoding only what is needed."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ Numbers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Series:
-    """What the records of a series share; `type` is number, string, boolean or none."""
+    """What a series' records share; `type` is number, string, boolean or none."""
 
     number: int
     variable: str
@@ -47,7 +47,7 @@ class Series:
 
 
 class Cursor(NamedTuple):
-    """A position in a device's records: a time (µs since 1970) and a record's number."""
+    """A position among records: a time (µs since 1970) and a record's number."""
 
     time: int
     number: int
@@ -69,7 +69,7 @@ class Cursor(NamedTuple):
 
     @classmethod
     def at_chunk(cls, chunk: int | None) -> "Cursor":
-        """Return the position before all records from a day on; None is the end of time."""
+        """Return the position before a day's records; None is the end of time."""
         return cls((LAST_CHUNK + 1 if chunk is None else chunk) * DAY, 0)
 
 
@@ -146,7 +146,7 @@ def rows_of(
 def newest_rows(
     storage: Storage, segment: Segment, selection: Selection, before: Cursor | None, limit: int
 ) -> pa.Table:
-    """Read the newest rows of a selection in a segment; raises as `rows_of` does.
+    """Read the newest rows of a selection; raises as `rows_of` does.
 
     Only the keys are decoded in row groups without a returned row.
     """

@@ -138,7 +138,7 @@ def _is_better(source: Storage, target: Storage, key: str, stored: bytes) -> boo
 
 
 def is_good(storage: Storage, item: Segment) -> bool:
-    """Tell whether storage has an object as recorded; raises if storage is away."""
+    """Tell whether storage has an object as recorded; raises if it is away."""
     try:
         storage.read(item.key, partial(check_bytes, item))
     except StorageError:
@@ -187,7 +187,7 @@ def _unkept(target: Storage, key: str) -> UnkeptObjectError:
 
 
 def _put(target: Storage, key: str, stored: bytes) -> None:
-    """Copy bytes as they are, but encrypt objects stored before there was a key."""
+    """Copy bytes as they are, encrypting those stored before there was a key."""
     if stored.startswith(ENCRYPTED) or not target.is_encrypted:
         target.put_stored(key, stored)
     else:

@@ -18,7 +18,7 @@ LOCKERS = 8
 
 @dataclass(frozen=True)
 class LockJob:
-    """An object to lock; one that was just written has no lock to ask for first."""
+    """An object to lock; a new one has no lock to ask for first."""
 
     key: str
     is_new: bool
@@ -47,7 +47,7 @@ def lock_snapshot(
     *,
     on_object: Callable[[], None] = lambda: None,
 ) -> datetime | None:
-    """Lock all objects that a restore of a snapshot needs, keeping longer locks.
+    """Lock all objects that a snapshot's restore needs, keeping longer locks.
 
     Args:
         on_object: Called from the locking threads before each object; its exceptions end the run.
@@ -81,7 +81,7 @@ def lock_snapshot(
 
 
 def _check_kept(lock: BucketLock, key: str, until: datetime) -> None:
-    """Raise LockRefusedError if the server accepted the lock but did not keep it."""
+    """Raise LockRefusedError if the server did not keep a lock it accepted."""
     found = lock.found(key)
     if found is None or found.until < until:
         raise LockRefusedError(f"{lock.name} did not keep the lock of {key} that it was given.")

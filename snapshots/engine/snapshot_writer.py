@@ -1,4 +1,4 @@
-"""Take a snapshot: first the segments, then the manifest; the marks go last."""
+"""Take a snapshot: first segments, then the manifest; marks go last."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -84,7 +84,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a snapshot is stored, and its name there; the manifest records the labels."""
+    """Where a snapshot is stored, its name, and labels for its manifest."""
 
     storage: Storage
     project_id: UUID
@@ -342,7 +342,7 @@ class _Run:
         return encoded.in_line() or self._store(encoded)
 
     def _store_whole(self, name: str, table: pa.Table) -> Segment:
-        """Store a table that covers all segments, unless the base has the same one."""
+        """Store a table that is not divided, unless the base has the same one."""
         digest = table_digest(table, tuple(table.column_names))
         same = self._segment_store.find(name, digest, table.num_rows)
         return same or self._store(

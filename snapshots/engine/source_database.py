@@ -1,4 +1,4 @@
-"""Fix an instant of a project's database, with what is known of it at that moment."""
+"""Fix an instant of a project's database, and describe it."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -101,7 +101,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class Instant:
-    """An exported MVCC snapshot of a database, and what is known of the database at it.
+    """An exported MVCC snapshot of a database, with its description.
 
     Attributes:
         name: The name by which other transactions import it (PostgreSQL, pg_export_snapshot).
@@ -184,7 +184,7 @@ def export_instant(connection: Connection) -> Instant:
 
 
 def lock_tables(connection: Connection) -> None:
-    """Keep all tables from being emptied or rewritten until the transaction ends.
+    """Keep tables from being emptied or rewritten in this transaction.
 
     TRUNCATE and some forms of ALTER TABLE are visible to transactions that began before them: a
     reader would find a table empty that had rows at the instant. Locks come first, because the

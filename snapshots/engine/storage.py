@@ -1,4 +1,4 @@
-"""Objects outside the databases, in a local folder or a bucket, through obstore."""
+"""Objects outside the databases, in a folder or a bucket, through obstore."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ class Cipher(Protocol):
 
 
 class Storage:
-    """A place for objects. Every failure is a StorageError whose message names the object.
+    """A place for objects; a failure is a StorageError that names the object.
 
     Args:
         store: A store of obstore.

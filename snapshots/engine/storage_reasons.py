@@ -1,4 +1,4 @@
-"""Say why a storage failed: in full for the log, and in a few words for an owner.
+"""Explain why a storage failed: in full for a log, briefly for an owner.
 
 The libraries' own messages contain addresses, paths and whole responses of servers.
 """
@@ -21,7 +21,7 @@ IN_THE_LOG = "the operators' log has the details"
 
 
 def in_full(error: Exception) -> str:
-    """Return a library's whole message, without secrets and its debugging details."""
+    """Return a library's message, without secrets and debugging details."""
     return without_secrets(str(error).partition("\n\nDebug source")[0].strip())
 
 

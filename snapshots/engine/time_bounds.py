@@ -25,7 +25,7 @@ class Edges:
 
 
 class EdgeCounter:
-    """Collects the edges of the rows read, by device number; used by many threads."""
+    """Collects the edges of the rows read, by device number, from threads."""
 
     def __init__(self, devices: SeriesDevices) -> None:
         self._devices = devices

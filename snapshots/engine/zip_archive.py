@@ -112,7 +112,7 @@ def object_paths(manifest: Manifest) -> Iterator[tuple[str, Segment]]:
 
 
 class _Archive:
-    """A ZIP whose files have the snapshot's time; unfinished, it has no directory."""
+    """A ZIP with the snapshot's time; unfinished, it has no directory."""
 
     def __init__(self, window: "_Window", moment: datetime) -> None:
         self._zip = ZipFile(window, "w")  # type: ignore[call-overload]
@@ -138,7 +138,7 @@ class _Archive:
 
 
 class _Window:
-    """The end of a file that is being written; everything before it was yielded.
+    """The end of a file being written; everything before it was yielded.
 
     ZipFile goes back to a file's header once its size and checksum are known. It can, because the
     window holds the current file; programs that read the ZIP as a stream then find both in place.

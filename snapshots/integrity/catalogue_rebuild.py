@@ -249,7 +249,7 @@ def _add(project: Project, manifest: Manifest) -> None:
 
 
 def _add_copy(manifest: Manifest) -> None:
-    """Record the copy; it is no base until the first storage has the snapshot again."""
+    """Record the copy; until it is put back, no snapshot builds upon it."""
     now = timezone.now()
     SnapshotCopy.objects.create(
         snapshot_id=manifest.snapshot_id,
@@ -261,7 +261,7 @@ def _add_copy(manifest: Manifest) -> None:
 
 
 def _free_date(project: Project, manifest: Manifest) -> tuple[date, bool]:
-    """Return its local date, and whether another snapshot has replaced it there.
+    """Return its local date, and whether another has replaced it there.
 
     A date has room for two; if it is full, the nearest earlier one with room is used.
     """
@@ -276,7 +276,7 @@ def _free_date(project: Project, manifest: Manifest) -> tuple[date, bool]:
 
 
 def _labelled_date(manifest: Manifest) -> date:
-    """Read the label; the UTC date of the snapshot if it is invalid or far away."""
+    """Read the label; the snapshot's UTC date if it is invalid or far away."""
     taken = manifest.taken_at.date()
     try:
         day = date.fromisoformat(manifest.labels.get("local_date", ""))
@@ -286,7 +286,7 @@ def _labelled_date(manifest: Manifest) -> date:
 
 
 def _labelled_name(manifest: Manifest) -> str:
-    """Read the label; a name made of the prefix if the label is not a valid name."""
+    """Read the label; a name made of the prefix if it is not valid."""
     name = manifest.labels.get("project", "").strip()[:NAME_LENGTH]
     return f"Project {manifest.prefix}" if name_problem(name) else name
 

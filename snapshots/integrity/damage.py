@@ -20,7 +20,7 @@ MAX_NAMED = 5
 
 
 def note_healed(snapshot: Snapshot, healed: Collection[str]) -> None:
-    """Record what an attempt at a full snapshot has written again, if anything.
+    """Record what an attempt at a full snapshot wrote again, if anything.
 
     The snapshot's page says so too, even if the snapshot fails.
     """
@@ -60,7 +60,7 @@ def _describe_healed(snapshot: Snapshot, healed: Collection[str]) -> str:
 
 
 def note_healed_copy(snapshot: Snapshot, healed: Collection[str]) -> None:
-    """Record that the second storage had damaged objects, which were copied again."""
+    """Record damaged objects of the second storage that were copied again."""
     reason = (
         f"{SECOND} had damaged {len(healed)} object{'s'[: len(healed) != 1]} of earlier copies. "
         "This copy has written what it has of them again."

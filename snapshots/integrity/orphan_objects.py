@@ -63,7 +63,7 @@ def sweep_project(project_id: UUID) -> Swept | None:
 
 
 def _condemn(project_id: UUID, swept: Swept) -> None:
-    """Stop offering snapshots that cannot be restored, unless they have a copy."""
+    """Stop offering snapshots that cannot be restored, unless copied."""
     if swept.is_empty:
         log.error("storage holds no backup of the project, though it should", project=project_id)
         return
@@ -89,7 +89,7 @@ def unswept(project_id: UUID) -> Iterator[None]:
 
 
 def wait_for_sweep(project_id: UUID) -> None:
-    """Wait for a sweep of the project to end, once its snapshot is marked running."""
+    """Wait for a sweep of the project to end; its snapshot must be running."""
     wait_for_lock(_key(project_id))
 
 

@@ -30,7 +30,7 @@ def record_of(snapshot: Snapshot) -> ManifestRecord:
 
 
 def note_digest(snapshot: Snapshot, manifest: Manifest) -> None:
-    """Record the digest of a manifest that was checked, if none is recorded yet."""
+    """Record the digest of a checked manifest, if none is recorded yet."""
     rows = Snapshot.objects.filter(pk=snapshot.pk, manifest_sha256="")
     rows.update(manifest_sha256=manifest.sha256)
 

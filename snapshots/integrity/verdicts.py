@@ -1,4 +1,4 @@
-"""Verdicts on stored snapshots, after a restore or proof has succeeded or failed."""
+"""Verdicts on stored snapshots, after a restore or a proof."""
 
 from datetime import datetime
 
@@ -49,7 +49,7 @@ def fail_snapshot(
     now: datetime | None = None,
     action: str = "proof.failed",
 ) -> None:
-    """Record that it does not restore to what it recorded, so that nothing uses it.
+    """Record that it does not restore as recorded, so that nothing uses it.
 
     If it is the newest one, the schedule takes another.
 

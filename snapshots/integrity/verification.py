@@ -1,4 +1,4 @@
-"""Read a stored snapshot again completely, without repairing or changing it."""
+"""Read a stored snapshot again completely, without changing it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ def stored_snapshot(snapshot_id: UUID) -> Snapshot:
 
 
 def chosen_storage(*, is_copy: bool) -> Storage:
-    """Open the first or the second storage; CommandError if there is no second one."""
+    """Open the first or second storage; CommandError if there is no second."""
     storage = copy_storage() if is_copy else snapshot_storage()
     if storage is None:
         raise CommandError("SNAPSHOT_COPY_STORAGE names no second storage.")

@@ -1,4 +1,4 @@
-"""Undo deletions and overwrites by others than the portal, in a bucket with versions."""
+"""Undo others' deletions and overwrites in a bucket with versions."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -16,7 +16,7 @@ from snapshots.object_lock.lock_extension import forget_copy_locks, forget_locks
 
 
 def find_changed(storage: Storage, moment: datetime) -> Iterator[Changed]:
-    """Find objects that were deleted or overwritten, except those meant to be gone.
+    """Find deleted or overwritten objects, except those meant to be gone.
 
     Raises:
         StorageError: the storage has no versions that we know of, or does not answer.

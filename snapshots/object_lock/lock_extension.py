@@ -1,4 +1,4 @@
-"""Keep stored snapshots locked in a bucket for as long as they are retained."""
+"""Keep stored snapshots locked in a bucket while they are retained."""
 
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
@@ -32,7 +32,7 @@ def lock_taken(
     *,
     on_object: Callable[[], None],
 ) -> None:
-    """Lock a snapshot that was just stored until it expires, and note until when.
+    """Lock a snapshot that was just stored until it expires, and note it.
 
     Objects shared with its base are skipped while the base is locked for long enough.
 
@@ -119,7 +119,7 @@ def _copy_locked_until(copy: SnapshotCopy) -> datetime | None:
 
 
 class Due(NamedTuple):
-    """A snapshot to lock for longer, and the mark that `lock_notes.mark` left on it."""
+    """A snapshot to lock for longer, and the mark that `mark` left on it."""
 
     snapshot: Snapshot
     until: datetime
@@ -127,7 +127,7 @@ class Due(NamedTuple):
 
 
 def extend_locks(project_id: UUID, now: datetime) -> int:
-    """Lock a project's snapshots for as long as they are kept; return how many.
+    """Lock a project's snapshots while they are kept; return how many.
 
     Raises:
         EngineError: a snapshot could not be locked; the others were.
@@ -203,7 +203,7 @@ def _due(
     noted: Noted,
     now: datetime,
 ) -> list[Due]:
-    """Find and mark the snapshots whose lock ends too early, longest new lock first."""
+    """Find and mark snapshots whose lock ends too early, longest first."""
     retention, newest = _retention(project_id), _newest(project_id)
     found = []
     rows = list(snapshots.select_related("hold").defer("table_rows", "untracked"))

@@ -1,4 +1,4 @@
-"""Notes of until when rows are locked, void if an object was written again meanwhile.
+"""Notes of rows' locks, void if an object is written again meanwhile.
 
 Writing an object again forgets the locks of its project, before and afterwards
 (`lock_extension.forget_locks`), because the new version has none. Locking therefore first leaves a
@@ -23,5 +23,5 @@ def mark(rows: Noted) -> datetime:
 
 
 def note(rows: Noted, marked: datetime, until: datetime | None) -> bool:
-    """Note until when rows are locked if the mark is unchanged; tell whether it was."""
+    """Note until when rows are locked; False if the mark was removed."""
     return bool(rows.filter(locked_until=marked).update(locked_until=until))

@@ -1,4 +1,4 @@
-"""Plan how long a stored snapshot is locked, from its age and the retention period."""
+"""Plan how long a snapshot is locked, from its age and the retention."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Notes of snapshots that can only be restored with their copy, until repaired."""
+"""Notes of snapshots that need their copy for a restore, until repaired."""
 
 from uuid import UUID
 

@@ -86,7 +86,7 @@ def queue_copies(project_ids: Collection[UUID], now: datetime, *, failed_before:
 
 
 def _forget_moved(project_ids: Collection[UUID]) -> None:
-    """Forget copies whose place is now the first storage: there, they are the backups.
+    """Forget copies in what is the first storage now: they are the backups.
 
     What was known about the previous first storage does not apply: locks are checked again, and
     expired snapshots are removed once more.
@@ -222,7 +222,7 @@ def _may_trust(row: SnapshotCopy) -> bool:
 
 
 def _trusted(last: SnapshotCopy | None, target: Storage) -> frozenset[str]:
-    """Return the objects of the previous copy, all of which were read back then."""
+    """Return the objects of the previous copy, which were all read back."""
     if last is None:
         return frozenset()
     try:

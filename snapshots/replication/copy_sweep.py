@@ -1,4 +1,4 @@
-"""Keep the second storage as clean as the first, removing expired and orphaned objects.
+"""Keep the second storage as clean as the first one.
 
 None of this delays the first storage, because it runs in separate tasks. Their rounds ask the
 storage itself instead of `second_is_away`: copies also fail while it is full, and only a round
@@ -31,7 +31,7 @@ AWAY = timedelta(minutes=3)
 
 
 def note_away() -> None:
-    """Remember for a while that copying failed because a storage did not answer."""
+    """Remember for a while that copying failed: a storage did not answer."""
     liveness.note_trouble(copies_sign(), AWAY)
 
 
@@ -41,7 +41,7 @@ def second_is_away() -> bool:
 
 
 def remove_copies(project_id: UUID) -> int:
-    """Delete expired snapshots' manifests from the second storage; return how many.
+    """Delete expired snapshots' manifests from the second storage; count them.
 
     The newest copy stays until a newer one has been made, however old it is: the second storage is
     never without a copy.
@@ -65,7 +65,7 @@ def remove_copies(project_id: UUID) -> int:
 
 
 def remove_all_copies() -> int:
-    """Remove expired copies of every project; raises StorageError at the first failure."""
+    """Remove all expired copies; raises StorageError at the first failure."""
     if not has_copies():
         return 0
     expired = SnapshotCopy.objects.filter(snapshot__state=Snapshot.State.EXPIRED)
@@ -74,7 +74,7 @@ def remove_all_copies() -> int:
 
 
 def sweep_copies(project_id: UUID) -> Swept | None:
-    """Remove orphans from the second storage, and note copies that lack objects.
+    """Remove orphans from the second storage, and note incomplete copies.
 
     Returns:
         The result, or None while a copy is being made, because it may be about to name an object
@@ -122,12 +122,12 @@ def destroy_copies(project_id: UUID) -> None:
 
 
 def wait_for_copy_sweep(project_id: UUID) -> None:
-    """Wait for a sweep of the copies to end; the caller's running row prevents another."""
+    """Wait for a sweep to end; the caller's running row prevents another."""
     wait_for_lock(_key(project_id))
 
 
 def _remove_forgotten(storage: Storage, project_id: UUID) -> None:
-    """Remove manifests whose snapshots expired and whose copies are not recorded.
+    """Remove manifests of expired snapshots that have no copy's row.
 
     A manifest unknown to the portal stays, because the catalogue may have been lost.
     """

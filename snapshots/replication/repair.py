@@ -1,4 +1,4 @@
-"""Write lost or damaged objects back into the first storage from the copy, on demand."""
+"""Write lost or damaged objects back from the copy, on demand."""
 
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from snapshots.storages.storage_marker import right_storage
 
 
 def repair(snapshot: Snapshot) -> Copied:
-    """Read every object of a stored snapshot, and rewrite damaged or missing ones.
+    """Read every object of a stored snapshot, and rewrite the damaged ones.
 
     Returns:
         What the first storage has now, and how many bytes were put back.
@@ -51,24 +51,24 @@ def repair(snapshot: Snapshot) -> Copied:
 
 @transaction.atomic
 def _end(snapshot: Snapshot, repaired: Copied) -> None:
-    """Record the repair, even if a run that was killed has already written everything."""
+    """Record the repair, even if a killed run has already written everything."""
     needed = SnapshotCopy.objects.filter(pk=snapshot.pk, needed_at__isnull=False)
     if needed.update(needed_at=None) or repaired.written:
         snapshot.record("snapshot.repaired", put_back_bytes=repaired.new_bytes)
 
 
 def needing_repair() -> list[Snapshot]:
-    """List the snapshots that can only be restored with their copy, as far as known."""
+    """List the snapshots that are known to need their copy for a restore."""
     rows = Snapshot.objects.completed().filter(copy__needed_at__isnull=False)
     return list(rows.order_by("taken_at"))
 
 
 def _go_on() -> None:
-    """Continue: no other process does this work, so there is no lease to check."""
+    """Continue: no other process does this, so there is no lease to check."""
 
 
 def _note_need(snapshot_id: UUID) -> None:
-    """Note that it needs its copy, so that the next repair finishes one that was killed."""
+    """Note that it needs its copy, so that the next repair resumes it."""
     copies = SnapshotCopy.objects.filter(pk=snapshot_id, needed_at=None)
     copies.update(needed_at=timezone.now())
 

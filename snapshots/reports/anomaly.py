@@ -1,4 +1,4 @@
-"""Find backups much smaller than those before them, which still have deleted data."""
+"""Find backups much smaller than earlier ones, which have deleted data."""
 
 from collections.abc import Sequence
 from statistics import median

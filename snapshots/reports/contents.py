@@ -1,4 +1,4 @@
-"""Describe a stored snapshot from its manifest and contents, reading no segment."""
+"""Describe a stored snapshot from its manifest and contents."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ NO_DEVICE = "Rows without a device"
 
 @dataclass(frozen=True)
 class DeviceLine:
-    """A snapshot's figures for one device; `variables` counts distinct variable names."""
+    """A snapshot's figures for a device; `variables` counts distinct names."""
 
     device_id: str
     name: str

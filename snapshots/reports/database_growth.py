@@ -10,7 +10,7 @@ MAX_POINTS = 366
 
 
 class Measured(NamedTuple):
-    """What a backup measured in a main database; the bytes are those of its rows."""
+    """What a backup measured in a main database; bytes are those of its rows."""
 
     taken_at: datetime
     logical_bytes: int

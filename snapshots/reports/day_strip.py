@@ -1,4 +1,4 @@
-"""The retained days of a project at a glance: one cell per day, with its backup's state."""
+"""The retained days of a project at a glance, one cell per day."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -118,7 +118,7 @@ class Strip:
 
     @property
     def named(self) -> list[Named]:
-        """Name the failed and missed days, which not everybody can see in a drawing."""
+        """Name the failed and missed days, for those who cannot see a drawing."""
         found = []
         for kind in BAD:
             cells = [cell for cell in reversed(self.bad) if cell.kind == kind]
@@ -128,7 +128,7 @@ class Strip:
 
     @property
     def unprotected(self) -> list[Cell]:
-        """Return the bad days since the newest good backup, newest first; none if one is coming."""
+        """Return bad days since the newest good one; none if one is coming."""
         due = (cell for cell in reversed(self.cells) if cell.kind != NOT_DUE)
         return list(takewhile(lambda cell: cell.kind in BAD, due))
 

@@ -1,4 +1,4 @@
-"""Open the records of a device in a stored snapshot, or explain why they are unreadable."""
+"""Open a device's records in a stored snapshot, or explain the obstacle."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -137,7 +137,7 @@ def _title(error: EngineError) -> str:
 
 
 def _advice(snapshot: Snapshot, error: EngineError) -> str:
-    """Describe the copy in the second storage; if there is one, it was tried already."""
+    """Describe the copy in the second storage, which was tried already."""
     if error.cause == Cause.VERSION:
         return "Other backups may have the same records."
     copy = SnapshotCopy.objects.filter(snapshot=snapshot).first()
@@ -171,7 +171,7 @@ def _name(device: Device) -> str:
 
 
 class DeviceFile:
-    """A file that is made while it is sent, occupying one of few places while open.
+    """A file made while it is sent, occupying one of few places meanwhile.
 
     Raises:
         FullError: all places are taken.

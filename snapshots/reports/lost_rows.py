@@ -1,4 +1,4 @@
-"""Find the backups that still have lost rows, from the contents of all backups."""
+"""Find the backups that still have lost rows, from all their contents."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -59,7 +59,7 @@ class Holding:
 
 @dataclass(frozen=True)
 class Found:
-    """All stored backups of a project, newest first, with the rows that they have.
+    """All stored backups of a project, newest first, with their rows.
 
     Attributes:
         now: Rows in the main database; None if it did not answer in time.
@@ -72,13 +72,13 @@ class Found:
 
     @property
     def best(self) -> Holding | None:
-        """Return the newest restorable backup with the most rows; None if none has any."""
+        """Return the newest restorable backup with the most rows; None if none."""
         restorable = [holding for holding in self.holdings if holding.is_restorable]
         return max(restorable, key=lambda holding: holding.rows or 0, default=None)
 
     @property
     def has_failed_best(self) -> bool:
-        """Tell whether a backup that failed its proof has more than all restorable ones."""
+        """Tell whether one that failed its proof has more than all restorable."""
         return any(holding.is_most for holding in self.holdings) and not (
             self.best and self.best.is_most
         )
@@ -142,7 +142,7 @@ def find_devices(project: Project, text: str) -> FoundDevices:
 
 
 def stored_newest_first(project: Project) -> list[Snapshot]:
-    """Return the project's stored backups, including those that failed a proof."""
+    """Return the stored backups, including those that failed a proof."""
     stored = Snapshot.objects.completed().filter(project=project)
     return list(stored.defer("table_rows").order_by("-taken_at", "-id"))
 
@@ -155,13 +155,13 @@ def find_rows(
     *,
     variable: str = "",
 ) -> Found:
-    """Count the rows of a device in each stored backup and now, on some days (UTC) or all.
+    """Count a device's rows in each stored backup and now.
 
     The counts come from the contents, which know only devices and days. For a variable, only its
     existence is checked: a backup in which the device lacks it has none of the rows.
 
     Args:
-        last_day: None: only `day`.
+        day, last_day: In UTC. Without `day`, all days count; without `last_day`, only `day`.
 
     Raises:
         StorageError: the storage cannot be opened at all.
@@ -257,7 +257,7 @@ def _variables_in(series: pa.Table, device_id: str) -> Iterable[tuple[str, str]]
 def _rows_now(
     project: Project, device_id: str, day: date | None, last_day: date | None
 ) -> tuple[int | None, bool]:
-    """Count a device's rows in the main database, and tell whether the device is gone."""
+    """Count a device's rows in the main database; tell whether it is gone."""
     bounds = {
         name: datetime.combine(one, datetime.min.time(), UTC)
         for name, one in (("first", day), ("last", last_day))

@@ -28,7 +28,7 @@ KINDS = {
     Snapshot.State.QUEUED: COMING,
     Snapshot.State.RUNNING: COMING,
     Snapshot.State.FAILED: FAILED,
-    # After a longer period was set, it includes days whose backups were removed before.
+    # A period that was made longer includes days whose backups were already removed.
     Snapshot.State.EXPIRED: REMOVED,
 }
 VERDICTS = {
@@ -111,7 +111,7 @@ def readiness_of(project: Project, now: datetime) -> Readiness:
 
 
 def _unprotected(database: MainDatabase, strip: Strip | None, now: datetime) -> Sequence[Cell]:
-    """Return the days to warn about, without one just due; none if nothing is scheduled."""
+    """Return days to warn about, except one just due; none if unscheduled."""
     next_run = database.next_snapshot_at
     if strip is None or next_run is None:
         return []

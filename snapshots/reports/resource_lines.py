@@ -1,4 +1,4 @@
-"""The resources of a snapshot for people: by name, with settings as labelled values.
+"""The resources of a snapshot for people: names, and labelled settings.
 
 Tokens are identified by their last four characters. Values that give access are left out, including
 those that users have put into settings.
@@ -74,7 +74,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class ResourceLine:
-    """A resource; settings are formatted only when shown, as 10,000 of them take 1.5 s."""
+    """A resource; settings are formatted only if shown: 10,000 take 1.5 s."""
 
     title: str
     id: str
@@ -195,7 +195,7 @@ def _items(items: list[object], budget: Iterator[int], depth: int) -> list[Setti
 
 
 def _pairs(items: list[object]) -> JsonObject:
-    """Return key-value items such as tags by key; {} for other lists or repeated keys."""
+    """Return items such as tags by key; {} for other lists or repeated keys."""
     pairs: JsonObject = {
         one["key"]: one["value"]
         for one in items
@@ -214,7 +214,7 @@ def _moment(value: object) -> datetime | None:
 
 
 def _item_name(item: object, place: int) -> str:
-    """Name an item of a list by its own label; the position keeps equal ones apart."""
+    """Name an item by its own label; the position keeps equal ones apart."""
     if isinstance(item, dict):
         for key in ("label", "name", "title", "key", "code"):
             if isinstance(name := item.get(key), str) and name:

@@ -42,7 +42,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Compared:
-    """The difference, how long it took to find, and what was read of the main database."""
+    """The difference, how long it took, and what was read of the database."""
 
     difference: Difference
     seconds: float
@@ -51,7 +51,7 @@ class Compared:
 
 @check_storage_on_missing()
 def compare_snapshots(before: Snapshot, after: Snapshot) -> Compared:
-    """Compare two stored snapshots of a project without reading their segments.
+    """Compare two stored snapshots of a project, reading no segment.
 
     Raises:
         EngineError: a manifest or an object of the contents is missing or damaged.

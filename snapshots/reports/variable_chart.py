@@ -1,4 +1,4 @@
-"""Read the values of a variable over a period, from a backup and the database now."""
+"""Read a variable's values over a period, from a backup and the database."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -41,7 +41,7 @@ class TooManyError(Exception):
 def values_in_backup(
     records: DeviceRecords, series: Sequence[Series], since: datetime, until: datetime
 ) -> Measured:
-    """Read the values of series over a period, thinned out to what a screen can show.
+    """Read values over a period, thinned out to what a screen can show.
 
     Raises:
         TooLongError: the period has more data than one request may read.
@@ -54,7 +54,7 @@ def values_in_backup(
 def values_now(
     project: Project, device_id: str, variable: str, since: datetime, until: datetime
 ) -> Measured | None:
-    """Read the values from the main database; None if it does not answer in time.
+    """Read values from the main database; None if it does not answer in time.
 
     Raises:
         TooManyError: it has too many values in the period.

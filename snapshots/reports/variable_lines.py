@@ -1,4 +1,4 @@
-"""Summarise the variables of a device: how many records, from when to when."""
+"""Summarise a device's variables: how many records, from when to when."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class VariableLine:
 
 
 def variable_lines(series: Iterable[Series], spans: Iterable[Span]) -> list[VariableLine]:
-    """Add up the series of each variable by name, including those without records."""
+    """Add up each variable's series by name, even without records."""
     known = {span.series.number: span for span in spans}
     by_name: dict[str, list[Series]] = {}
     for one in series:

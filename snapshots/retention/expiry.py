@@ -1,4 +1,4 @@
-"""Expire snapshots: decided under a lock, removed from storage after the commit."""
+"""Expire snapshots: decided under a lock, removed after the commit."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ JUDGED = ("local_date", "state", "taken_at", "scheduled_for", "read_until", "ver
 
 @dataclass(frozen=True)
 class Pruned:
-    """A snapshot past its retention period: whether it is removed, and the reason."""
+    """A snapshot past its retention period: removed or not, and why."""
 
     snapshot_id: UUID
     project_id: UUID
@@ -43,7 +43,7 @@ def prune(now: datetime) -> list[Pruned]:
 
 
 def prune_each(now: datetime, *, dry_run: bool = False) -> Iterator[Pruned]:
-    """Apply retention project by project, in bounded memory, as it is iterated.
+    """Apply retention as it is iterated, project by project, in little memory.
 
     Args:
         dry_run: Only report what would be removed.
@@ -56,7 +56,7 @@ def prune_each(now: datetime, *, dry_run: bool = False) -> Iterator[Pruned]:
 
 
 def worth_pruning(ids: Sequence[UUID], now: datetime) -> list[UUID]:
-    """Select projects with snapshots that are past their period or half removed."""
+    """Select projects with snapshots past their period or half removed."""
     if not ids:
         return []
     until = Coalesce("taken_at", "scheduled_for") + ExpressionWrapper(
@@ -138,7 +138,7 @@ def _expire(project_id: UUID, now: datetime) -> list[Pruned]:
 
 
 def _judge(project_id: UUID, now: datetime, *, retention_days: int | None = None) -> list[Pruned]:
-    """Judge everything older than the period; in a preview, than `retention_days`."""
+    """Judge all snapshots past the period, or past `retention_days` if given."""
     database = MainDatabase.objects.select_related("project").filter(pk=project_id).first()
     if database is None:
         return []

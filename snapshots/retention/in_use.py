@@ -11,7 +11,7 @@ _finders: list[Finder] = []
 
 
 def register_use(find: Finder) -> None:
-    """Register a function that finds a project's snapshots in use before removal."""
+    """Register a function that finds a project's snapshots in use."""
     _finders.append(find)
 
 

@@ -26,7 +26,7 @@ LONGEST = timedelta(days=1)
 
 
 class ReaderLease:
-    """A lease that keeps retention from a stored snapshot while one reader needs it."""
+    """A lease that keeps retention from a snapshot while one reader needs it."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -55,7 +55,7 @@ class ReaderLease:
 
     @transaction.atomic
     def _replace(self, rows: SnapshotQuerySet, leases: list[datetime]) -> bool:
-        """Replace this reader's lease if the snapshot is among the rows; tell whether it is."""
+        """Replace this reader's lease; False if the snapshot is not in `rows`."""
         rows = rows.filter(pk=self._snapshot.pk)
         # The row lock makes retention either come first or see the lease.
         locked = rows.select_for_update(no_key=True).only("reader_leases").first()
@@ -75,7 +75,7 @@ class ReaderLease:
 
 
 class LeasedFile:
-    """The pieces of a file, under a lease that is renewed and finally released."""
+    """The pieces of a file, under a lease that is renewed, then released."""
 
     def __init__(self, lease: ReaderLease, pieces: Iterator[bytes]) -> None:
         self._lease: ReaderLease | None = lease

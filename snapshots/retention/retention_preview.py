@@ -40,7 +40,7 @@ class Shortening:
 def preview_shortening(
     database: MainDatabase, retention_days: str | int, now: datetime
 ) -> Shortening | None:
-    """Preview what saving this period would delete; None if nothing more than now.
+    """Preview what saving this period would delete; None if nothing more.
 
     Raises:
         ValueError: it is not a valid period; the message suits a page.

@@ -69,7 +69,7 @@ def find_base(storage: Storage, snapshot: Snapshot) -> Base:
 
 
 def _newest_before(snapshot: Snapshot) -> SnapshotQuerySet:
-    """Select the newest one, with all that decides about building upon it, in one query."""
+    """Select the newest one, with all that decides about it, in one query."""
     others = Snapshot.objects.filter(project=snapshot.project_id)
     stored = others.completed().exclude(pk=snapshot.pk)
     copies = SnapshotCopy.objects.filter(pk=OuterRef("pk"), needed_at__isnull=False)

@@ -44,7 +44,7 @@ from snapshots.storages.configured_storages import snapshot_storage
 
 log = get_logger(__name__)
 
-# A snapshot that kills its worker every time, for lack of memory for example, must not go on.
+# A snapshot that kills its worker every time, for lack of memory say, must not be retried forever.
 MOST_ATTEMPTS = 5
 # The audit log names only this many days; the snapshot's row has them all.
 MAX_NAMED = 20

@@ -1,4 +1,4 @@
-"""Change when a project is backed up, and for how long its backups are kept."""
+"""Change when a project is backed up, and how long backups are kept."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, time
@@ -31,7 +31,7 @@ def change_backup_settings(
     loaded: Mapping[str, Any] | None = None,
     now: datetime | None = None,
 ) -> MainDatabase:
-    """Save the settings that differ, plan the next run, and record old and new values.
+    """Save changed settings, plan the next run, and record the changes.
 
     Args:
         wanted: See `read_settings`.
@@ -154,10 +154,10 @@ def parse_proof_policy(value: str) -> str:
 
 
 def plan_next(database: MainDatabase, now: datetime) -> datetime | None:
-    """Find the next run whose local date has no backup; None if shut down; see `plan_run`.
+    """Find the next run without a backup on its date; None if shut down.
 
     A date whose backup failed or turned out to be bad is run again if the new time has not passed
-    yet.
+    yet. See `plan_run`.
     """
     project, planned = database.project, database.next_snapshot_at
     if project.state != Project.State.ACTIVE:

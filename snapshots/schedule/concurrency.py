@@ -59,7 +59,7 @@ def full_servers(now: datetime, *, but: UUID | None = None) -> set[int]:
 
 @transaction.atomic
 def next_in_line(snapshot_id: UUID) -> list[UUID]:
-    """Return a waiting snapshot for the room of one that has ended, to be enqueued.
+    """Return a waiting snapshot to enqueue after one that has ended.
 
     If two end at the same time, each enqueues another one.
     """

@@ -18,10 +18,10 @@ class RecordedSettings:
     """A project's current settings, and how the audit log records them.
 
     Attributes:
-        action: Of the events whose details are old and new values by name.
+        action: The action of the events whose details are old and new values by name.
         labels: The name of each setting on pages.
         in_words: Puts a setting's value in words.
-        subject: Of the events, if a project has several such settings; "" for any.
+        subject: The subject of the events, if a project has several such settings; "" for any.
     """
 
     project_id: UUID
@@ -56,7 +56,7 @@ def backup_settings_of(row: MainDatabase) -> RecordedSettings:
 def only_meant(
     settings: RecordedSettings, actor: Account, wanted: Mapping[str, Any], loaded: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Select the wanted settings that differ from the shown ones, as the actor's changes.
+    """Select wanted settings that differ from the shown ones: the changes.
 
     Args:
         loaded: The settings as they were shown; a setting missing here counts as changed.
@@ -78,7 +78,7 @@ def only_meant(
 
 
 def changed_of(settings: RecordedSettings, actor: Account, left: Mapping[str, Any]) -> list[Change]:
-    """List settings that others changed and that this form left as it showed them."""
+    """List settings that others changed and this form left as shown."""
     return [
         change_of(settings, actor, name, value)
         for name, value in left.items()
@@ -87,7 +87,7 @@ def changed_of(settings: RecordedSettings, actor: Account, left: Mapping[str, An
 
 
 def change_of(settings: RecordedSettings, actor: Account, name: str, shown: Any) -> Change:
-    """Describe how a setting was changed since it was shown, from its newest event."""
+    """Describe a setting's change since it was shown, from its newest event."""
     events = AuditEvent.objects.filter(
         project_id=settings.project_id, action=settings.action, details__has_key=name
     )

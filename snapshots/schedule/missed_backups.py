@@ -1,4 +1,4 @@
-"""Find missed backups: when none is taken, nothing happens, so something has to look."""
+"""Find missed backups, which leave no trace unless something looks."""
 
 from datetime import date, datetime, timedelta
 from uuid import UUID
@@ -26,7 +26,7 @@ ACTION = "snapshot.missed"
 
 
 def find_missed(now: datetime) -> int:
-    """Record running projects without a backup of the last day; return how many.
+    """Record running projects without a recent backup; return how many.
 
     Each is recorded once per local date. A backup that is running or due now is not missing, and a
     failed one was reported already.
@@ -40,7 +40,7 @@ def find_missed(now: datetime) -> int:
 
 
 def record_missed(project: Project, day: date, reason: str) -> None:
-    """Record that the backup of a local date was missed, with the reason as a sentence."""
+    """Record that a local date's backup was missed, with the reason."""
     log.warning("backup missed", project=project.pk, date=day)
     record(
         action=ACTION,
@@ -52,7 +52,7 @@ def record_missed(project: Project, day: date, reason: str) -> None:
 
 
 def record_late(project: Project, day: date, planned: datetime) -> None:
-    """Record that a run was missed that starts only now, because nothing ran when due."""
+    """Record a missed run that starts only now, as nothing ran when due."""
     record_missed(
         project,
         day,
@@ -81,7 +81,7 @@ def _without_backup(now: datetime) -> QuerySet[Project]:
 
 @transaction.atomic
 def _record_once(project_id: UUID, now: datetime) -> bool:
-    """Record it unless this date has a record; the lock makes two scans take turns."""
+    """Record it once per date; the lock makes two scans take turns."""
     rows = MainDatabase.objects.select_for_update(of=("self",), skip_locked=True)
     database = rows.select_related("project").filter(pk=project_id).first()
     if database is None or not _without_backup(now).filter(pk=project_id).exists():
@@ -103,7 +103,7 @@ def _record_once(project_id: UUID, now: datetime) -> bool:
 
 
 def _is_explained(newest: Snapshot, database: MainDatabase, now: datetime) -> bool:
-    """Tell whether a change of the schedule explains the newest good backup's age.
+    """Tell whether a changed schedule explains the newest good backup's age.
 
     A day gets only one backup. But if a later one exists that is bad, nothing is explained.
     """

@@ -27,7 +27,7 @@ def lock_schedule(project_id: UUID) -> MainDatabase | None:
 
 
 def plan_replacement(database: MainDatabase, snapshot: Snapshot, now: datetime) -> None:
-    """Make a project due earlier if the bad backup has the current local date or a later one.
+    """Make a project due earlier to replace its current date's bad backup.
 
     Due now, or at the date's new time if the schedule has been moved to later. Not if a good backup
     was taken after it, as can happen when the time zone changes.
@@ -46,10 +46,10 @@ def plan_replacement(database: MainDatabase, snapshot: Snapshot, now: datetime) 
 
 
 def release_dates(days: Mapping[UUID, date]) -> set[UUID]:
-    """Mark bad backups as replaced, freeing their dates, in the caller's transaction.
+    """Mark bad backups as replaced, which frees their local dates.
 
     Args:
-        days: The date to free of each project.
+        days: By project, the date to free.
 
     Returns:
         The projects that had a bad backup on their date.

@@ -1,4 +1,4 @@
-"""Decisions of the minute tick: which projects are due, and which work was lost.
+"""Decisions of the minute tick: what is due, and what work was lost.
 
 Nothing here sends a message. The caller enqueues the returned ids after the commit; `heal` finds
 those that are lost in between.
@@ -65,7 +65,7 @@ def queue_due(now: datetime, *, batch: int = BATCH) -> list[UUID]:
 
 
 def heal(now: datetime, *, limit: int = 10_000) -> list[UUID]:
-    """Find snapshots whose message or worker was lost, and fix plans made too far ahead.
+    """Find snapshots whose message or worker was lost; fix far-ahead plans.
 
     Returns:
         Snapshots for the caller to enqueue again. Each is returned once in a while, not every
@@ -86,7 +86,7 @@ def heal(now: datetime, *, limit: int = 10_000) -> list[UUID]:
 
 
 def tidy_plan(project_id: UUID, now: datetime) -> None:
-    """Plan an active project without a next run, and remove the plan of one shut down.
+    """Plan an active project without a next run; unplan one shut down.
 
     Neither should exist: the first would never be backed up, and every tick would look at the
     second in vain.
@@ -123,7 +123,7 @@ def _queue_batch(now: datetime, batch: int) -> tuple[int, list[UUID]]:
 
 
 def _note_late_runs(rows: Sequence[MainDatabase], new: Sequence[Snapshot], now: datetime) -> None:
-    """Record runs that start much later than planned, because their day was missed."""
+    """Record runs that start much later than planned: their day was missed."""
     dates = {snapshot.project_id: snapshot.local_date for snapshot in new}
     for row in rows:
         planned = row.next_snapshot_at
@@ -141,7 +141,7 @@ def _due(row: MainDatabase, now: datetime) -> Due:
 
 
 def _insert(due: Sequence[Due], now: datetime) -> list[Snapshot]:
-    """Insert snapshots; return the new ones, without projects and dates that have one."""
+    """Insert snapshots; return those whose project and date had none yet."""
     rows = [_queued(item, now) for item in due]
     Snapshot.objects.bulk_create(rows, ignore_conflicts=True)
     ids = [row.id for row in rows]
@@ -174,7 +174,7 @@ def _replace_bad(due: Sequence[Due], now: datetime) -> list[Snapshot]:
 
 
 def _queue_failed(due: Sequence[Due], now: datetime) -> list[Snapshot]:
-    """Queue failed snapshots again whose schedule was moved to later on their date."""
+    """Queue failed snapshots again if their date's run was moved to later."""
     queued = []
     never_stored = Snapshot.objects.never_stored()
     # One query shows that most projects have none.
@@ -201,7 +201,7 @@ def _waits_until(due: Due, now: datetime) -> datetime:
 
 
 def _turn(due: Due) -> datetime:
-    """Return when a project's snapshot starts: a constant delay, derived from its id."""
+    """Return when a project's snapshot starts, a constant time after its run."""
     spread = int(settings.SNAPSHOT_SPREAD.total_seconds())
     return due.run.at + timedelta(seconds=due.project_id.int % spread if spread else 0)
 

@@ -11,7 +11,7 @@ def limit_seconds() -> int:
 
 
 def too_long(what: str) -> str:
-    """Describe to an owner that a task was stopped; `what` begins the sentence."""
+    """Tell an owner that a task was stopped; `what` begins the sentence."""
     return (
         f"{what} took longer than {duration(settings.TASK_LIMIT)} and was stopped. "
         "An operator can raise the limit."

@@ -63,7 +63,7 @@ def reading_storage() -> Storage:
 
 
 def check_storages() -> None:
-    """Make sure that the settings can open both storages, without contacting them.
+    """Make sure that the settings can open both storages; contact neither.
 
     Raises:
         StorageError: one of them cannot be opened.

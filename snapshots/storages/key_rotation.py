@@ -112,7 +112,7 @@ def _rotate_folder(storage: Storage, folder: str, masters: MasterKeys, rotated: 
 
 
 def _forget_locks(rotated: Rotated, projects: QuerySet[Project]) -> None:
-    """Have locks checked: rewritten objects are not locked, even if the old ones were."""
+    """Have locks checked again: rewritten objects have none."""
     if rotated.name == SECOND:
         SnapshotCopy.objects.filter(snapshot__project__in=projects).update(locked_until=None)
     else:
@@ -168,7 +168,7 @@ def _encrypt(stored: Storage, sealing: Storage, key: str, rotated: Rotated) -> N
 
 @contextmanager
 def _not_being_removed(project_id: UUID | None) -> Iterator[bool]:
-    """Keep a project from being removed, after which its objects would come back."""
+    """Keep a project from being removed, or its objects would come back."""
     with transaction.atomic():
         rows = Project.objects.select_for_update(of=("self",))
         # Probes belong to no project.

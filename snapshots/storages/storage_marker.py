@@ -66,7 +66,7 @@ def check_storage(storage: Storage) -> None:
 
 @contextmanager
 def check_storage_on_missing() -> Iterator[None]:
-    """Check that the storage is the right one before reporting an object as missing.
+    """Check that the storage is the right one if an object is missing.
 
     An unmounted folder lacks everything, which says nothing about a snapshot. Can be used as a
     context manager or a decorator.

@@ -73,7 +73,7 @@ class CompareView(SnapshotMixin, TemplateView):
 
     @property
     def sought(self) -> date | None:
-        """Return the day whose backup is asked for, which takes precedence over `with`."""
+        """Return the day whose backup is asked for; it overrides `with`."""
         return _day(self.request.GET.get("on"))
 
     @property
@@ -85,13 +85,13 @@ class CompareView(SnapshotMixin, TemplateView):
 
     @property
     def choices(self) -> list[Snapshot]:
-        """Return the backups that the form lists: the newest ones and the chosen one."""
+        """Return the form's backups: the newest ones and the chosen one."""
         named = self.newest[:MAX_CHOICES]
         return [*named, *([self.other] if self.other and self.other not in named else [])]
 
     @property
     def pair(self) -> tuple[Snapshot, Snapshot | None]:
-        """Return the older and the newer one; None stands for the main database now."""
+        """Return the older and the newer one; None is the main database now."""
         if self.other and _taken(self.other) < _taken(self.snapshot):
             return self.other, self.snapshot
         return self.snapshot, self.other

@@ -1,4 +1,4 @@
-"""Pages about a device inside a backup: its records, its variables, and exports."""
+"""Pages about a device inside a backup: records, variables, exports."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
@@ -99,7 +99,7 @@ class DevicePage(DeviceMixin, ReadingPage):
 
 
 class DeviceRecordsView(DevicePage):
-    """The records of a device, newest first, read from the segments that have them."""
+    """The records of a device, newest first, read from their segments."""
 
     template_name = "snapshots/device.html"
 
@@ -124,7 +124,7 @@ class DeviceRecordsView(DevicePage):
 
 
 class DeviceVariablesView(DevicePage):
-    """The variables of a device, with their number of records and first and last times."""
+    """The variables of a device: record counts, first and last times."""
 
     template_name = "snapshots/device_variables.html"
 
@@ -138,7 +138,7 @@ class DeviceVariablesView(DevicePage):
 
 
 class DeviceChartView(DevicePage):
-    """A variable over a period, in the backup and, if asked, in the database now."""
+    """A variable over a period, in the backup and, if asked, now."""
 
     template_name = "snapshots/device_chart.html"
 
@@ -202,7 +202,7 @@ class DeviceChartView(DevicePage):
 
 
 class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
-    """The records of a device as a file: `?format=csv` or `parquet`, with the page's filter."""
+    """A device's records as a file: `?format=csv` or `parquet`, filtered."""
 
     password_for = ("GET",)
     seconds = FILE_SECONDS

@@ -12,7 +12,7 @@ from snapshots.views.snapshot_mixins import SnapshotMixin
 
 
 class DownloadView(SnapshotMixin, RecentPasswordMixin, TemplateView):
-    """Describes the file, and streams it to an owner who has just confirmed the password."""
+    """Describes the file, and streams it after the password was confirmed."""
 
     template_name = "snapshots/download.html"
     http_method_names = ["get", "head", "post"]

@@ -86,7 +86,7 @@ class FindView(ProjectPermissionMixin, TemplateView):
 
 
 def _summary(found: Found) -> str:
-    """Summarise in a line how many rows exist now, and which backup has the most."""
+    """Summarise how many rows exist now, and which backup has the most."""
     now = "Now: not known" if found.now is None else f"Now: {formats.count(found.now, 'row')}"
     if found.best is None:
         return f"{now}; no backup that can be restored has any"
@@ -95,7 +95,7 @@ def _summary(found: Found) -> str:
 
 
 def _missing(found: Found) -> int | None:
-    """Count the rows that the database lacks compared with the best backup; None if unknown."""
+    """Return how many more rows the best backup has; None if unknown."""
     if found.best is None or found.now is None:
         return None
     return max((found.best.rows or 0) - found.now, 0)

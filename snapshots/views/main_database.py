@@ -1,4 +1,4 @@
-"""The Main Database page: what the database contains, and when it is backed up."""
+"""The Main Database page: its contents, and when it is backed up."""
 
 from datetime import datetime
 
@@ -28,7 +28,7 @@ READING = ("GET", "HEAD")
 
 
 class MainDatabaseView(SettingsView):
-    """Members see the database; owners see its backup settings and change them."""
+    """Members see the database; owners also change its backup settings."""
 
     permission = Permission.VIEW_PROJECT
     template_name = "snapshots/main_database.html"
@@ -98,7 +98,7 @@ class MainDatabaseView(SettingsView):
         return TemplateResponse(self.request, "snapshots/confirm_retention.html", context)
 
     def _to_agree_with(self, days: int | None) -> Shortening | None:
-        """Preview what a shorter period deletes, unless the owner has agreed to it."""
+        """Preview what a shorter period deletes, unless that is agreed to."""
         if days is None:
             return None
         shortening = preview_shortening(self.project.main_database, days, timezone.now())

@@ -13,7 +13,7 @@ LINES = 20
 
 
 class ResourcesView(ReadingPage):
-    """Dashboards with their widgets, actions, dictionaries …, chosen by `?kind=`."""
+    """Dashboards with their widgets, actions, dictionaries …, by `?kind=`."""
 
     template_name = "snapshots/resources.html"
 

@@ -18,7 +18,7 @@ STAYS = (
 
 
 class SettingsView(ProjectPermissionMixin, RefusingFormView):
-    """A page with a LoadedForm that shows others' changes instead of overwriting them."""
+    """A page with a LoadedForm, which overwrites no change by others."""
 
     def get_initial(self) -> dict[str, Any]:
         return self.current()

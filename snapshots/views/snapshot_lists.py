@@ -10,7 +10,7 @@ LINES = 25
 
 
 class DevicesView(InsideMixin, TemplateView):
-    """Every device in a snapshot, with its rows and their first and last times."""
+    """Every device in a snapshot, with its rows, first and last times."""
 
     template_name = "snapshots/devices.html"
 

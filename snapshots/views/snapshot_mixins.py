@@ -100,7 +100,7 @@ class ReadingPage(SnapshotMixin, RecentPasswordMixin, TemplateView):
         return HTTPStatus.BAD_REQUEST if is_wrong else HTTPStatus.OK, found
 
     def not_stored(self) -> tuple[int, dict[str, object]]:
-        """Return the status and the context of a page about a backup that is not stored."""
+        """Return status and context of a page about a backup not stored."""
         raise NotImplementedError
 
     def read(self) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`manage.py copy_snapshots`: queue a copy of every backup without one, now."""
+"""`manage.py copy_snapshots`: queue copies of all backups without one."""
 
 from typing import Any
 

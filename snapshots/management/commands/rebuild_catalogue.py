@@ -1,4 +1,4 @@
-"""`manage.py rebuild_catalogue --owner EMAIL`: rebuild the portal's rows from the storage."""
+"""`manage.py rebuild_catalogue --owner EMAIL`: rebuild rows from storage."""
 
 from dataclasses import asdict
 from typing import Any

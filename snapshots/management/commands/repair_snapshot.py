@@ -1,4 +1,4 @@
-"""`manage.py repair_snapshot ID` or `--needed`: restore what the first storage lost."""
+"""`manage.py repair_snapshot ID` or `--needed`: put back lost objects."""
 
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from snapshots.replication.repair import needing_repair, repair
 
 
 class Command(OperatorCommand):
-    """Write objects of the copies back into the first storage; only ever by hand."""
+    """Write objects back into the first storage from the copies, by hand."""
 
     help = (
         "Read every object of a backup in the first storage, and rewrite missing or damaged ones "
@@ -68,7 +68,7 @@ def _chosen(options: JsonObject) -> list[Snapshot]:
 
 
 def _record_start(options: JsonObject, backups: int) -> None:
-    """Record the start: a command killed later has put objects back, but logs no end."""
+    """Record the start: a killed command has put objects back, without an end."""
     option = next((f"--{name}" for name in ("needed", "all") if options[name]), "")
     record(
         action="snapshot.repair_started",

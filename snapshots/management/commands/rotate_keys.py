@@ -1,4 +1,4 @@
-"""`manage.py rotate_keys`: wrap every project's data key with the first master key."""
+"""`manage.py rotate_keys`: wrap all data keys with the first master key."""
 
 from dataclasses import asdict
 from typing import Any

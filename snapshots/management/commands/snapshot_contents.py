@@ -15,7 +15,7 @@ from snapshots.reports.contents import EXCLUDED_LABELS, DeviceLine, Inside, cont
 
 
 class Command(OperatorCommand):
-    """Read the manifest and the contents of a snapshot, but none of its segments."""
+    """Read the manifest and the contents of a snapshot, but no segments."""
 
     help = "List what a stored backup contains, device by device, and what it leaves out."
 

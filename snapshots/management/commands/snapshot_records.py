@@ -1,4 +1,4 @@
-"""`manage.py snapshot_records ID DEVICE`: write a device's records from a snapshot."""
+"""`manage.py snapshot_records ID DEVICE`: write a device's records."""
 
 import sys
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from snapshots.reports.device_reading import (
 
 
 class Command(OperatorCommand):
-    """Write the records of one device straight from storage, without a restore."""
+    """Write one device's records straight from storage, without a restore."""
 
     help = "Write the records of a device in a backup as CSV (which import_csv takes) or Parquet."
     has_json = False

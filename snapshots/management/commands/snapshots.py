@@ -1,4 +1,4 @@
-"""`manage.py snapshots diff A B` and `manage.py snapshots find PROJECT DEVICE`."""
+"""`manage.py snapshots diff A B` and `snapshots find PROJECT DEVICE`."""
 
 from argparse import ArgumentTypeError
 from dataclasses import asdict

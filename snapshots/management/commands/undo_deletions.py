@@ -1,4 +1,4 @@
-"""`manage.py undo_deletions --since TIME`: recover deleted or overwritten backups."""
+"""`manage.py undo_deletions --since TIME`: recover backups."""
 
 from typing import Any
 

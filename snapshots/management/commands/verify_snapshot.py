@@ -1,4 +1,4 @@
-"""`manage.py verify_snapshot ID` or `--all`: read stored snapshots again completely."""
+"""`manage.py verify_snapshot ID` or `--all`: read stored snapshots again."""
 
 from dataclasses import asdict
 from typing import Any
