@@ -1,7 +1,7 @@
-"""Backups that failed while a server or the storage was away, once that is back.
+"""Retry of backups whose server or storage was away, once it is back.
 
-A snapshot is tried again for an hour (`SNAPSHOT_RETRY_MINUTES`) and then has failed. After a longer
-outage its day would have no backup, though there is time for one.
+A snapshot is retried for an hour (`SNAPSHOT_RETRY_MINUTES`) and then fails. After a longer outage
+its day would have no backup, although there is still time for one.
 """
 
 from datetime import datetime, timedelta
@@ -29,9 +29,9 @@ ZONE = "project__main_database__backup_time_zone"
 
 
 def queue_after_outages(now: datetime) -> list[UUID]:
-    """Queue the snapshots of this local day that failed for want of what has come back since.
+    """Queue today's snapshots that failed in an outage that is over.
 
-    A snapshot that fails again afterwards is not queued until there was another outage.
+    One that fails again afterwards is not queued until there has been another outage.
 
     Returns:
         The snapshots, for the caller to enqueue.
@@ -52,9 +52,9 @@ def _failed(now: datetime) -> SnapshotQuerySet:
 
 
 def _is_over(now: datetime) -> Q:
-    """Select what was last tried before the server or storage was back.
+    """Select snapshots last tried before the server or storage came back.
 
-    Not what had failed by then: a call to something that is away can hang for minutes.
+    Compares when a try began, because a call to something that is away can hang for minutes.
     """
     over = Q(pk__in=[])
     for name, back in _servers_back(now).items():
@@ -66,7 +66,7 @@ def _is_over(now: datetime) -> Q:
 
 @transaction.atomic
 def _queue(ids: list[UUID], now: datetime) -> list[UUID]:
-    """Queue those that have still failed and no other tick is queuing."""
+    """Queue snapshots that are still failed and that no other tick is queuing."""
     failed = _failed(now).filter(pk__in=ids).select_for_update(skip_locked=True, of=("self",))
     locked = list(failed.values_list("pk", flat=True))
     Snapshot.objects.filter(pk__in=locked).queue_again(now, lease_until=now + message_counts_for())

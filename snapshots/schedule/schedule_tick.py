@@ -65,11 +65,11 @@ def queue_due(now: datetime, *, batch: int = BATCH) -> list[UUID]:
 
 
 def heal(now: datetime, *, limit: int = 10_000) -> list[UUID]:
-    """Find snapshots whose message or worker was lost; fix far-ahead plans.
+    """Find lost snapshots to enqueue again, and fix plans too far ahead.
 
     Returns:
-        Snapshots for the caller to enqueue again. Each is returned once in a while, not every
-        minute, so that a long queue does not grow.
+        Snapshots whose message or worker was lost, for the caller to enqueue. Each is returned
+        once in a while, not every minute, so that a long queue does not grow.
     """
     _replan(now)
     # Without room they need no message: the next snapshot that ends on the server enqueues one.
@@ -86,7 +86,7 @@ def heal(now: datetime, *, limit: int = 10_000) -> list[UUID]:
 
 
 def tidy_plan(project_id: UUID, now: datetime) -> None:
-    """Plan an active project without a next run; unplan one shut down.
+    """Give an active project a next run; clear that of one shut down.
 
     Neither should exist: the first would never be backed up, and every tick would look at the
     second in vain.
