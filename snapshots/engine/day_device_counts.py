@@ -30,7 +30,7 @@ CELL_SCHEMA = pa.schema(
         ("digest", pa.uint32()),
     ]
 )
-# The number of rows whose series has been deleted; series count from 1.
+# The device number of rows whose series has been deleted; numbers of series begin at 1.
 NO_DEVICE = 0
 Numbers = npt.NDArray[np.int64]
 

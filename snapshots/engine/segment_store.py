@@ -35,17 +35,17 @@ class SegmentStore:
         self,
         storage: Storage,
         base: Manifest | None,
-        there: Collection[str] | None,
+        listed: Collection[str] | None,
         on_healed: Callable[[str], None] | None = None,
     ) -> None:
         self._storage = storage
         self._on_healed = on_healed
         self._base = frozenset(base.objects) if base else frozenset()
-        self._trusted = self._base if there is None else frozenset[str]()
-        known = (*base.segments, *base.contents) if base and there is None else ()
+        self._trusted = self._base if listed is None else frozenset[str]()
+        known = (*base.segments, *base.contents) if base and listed is None else ()
         whole = [item for item in known if item.table not in (VARIABLE.name, CELLS)]
         self._whole = {(item.table, item.digest, item.rows): item for item in whole}
-        self._there = there or ()
+        self._listed = listed or ()
         self.healed: set[str] = set()
 
     @classmethod
@@ -70,8 +70,8 @@ class SegmentStore:
         Raises:
             StorageError: the storage cannot be listed.
         """
-        there = {item.key for item in storage.list(segment_folder(project_id))}
-        return cls(storage, base, there, on_healed)
+        listed = {item.key for item in storage.list(segment_folder(project_id))}
+        return cls(storage, base, listed, on_healed)
 
     def find(self, table: str, digest: Digest, rows: int) -> Segment | None:
         """Find an equal object of the base, of a table not divided by time.
@@ -91,7 +91,7 @@ class SegmentStore:
             return segment
         self._storage.put(segment.key, encoded.content)
         read_back(self._storage, segment.key, segment.sha256)
-        if segment.key in self._there or segment.key in self._base:
+        if segment.key in self._listed or segment.key in self._base:
             log.error("storage had lost or damaged an object, written again", key=segment.key)
             self.healed.add(segment.key)
             if self._on_healed:
@@ -103,7 +103,7 @@ class SegmentStore:
         return frozenset(named) - (self._base - self.healed)
 
     def _has(self, segment: Segment) -> bool:
-        if segment.key not in self._there:
+        if segment.key not in self._listed:
             return False
         try:
             self._storage.read(segment.key, partial(check_bytes, segment))

@@ -68,21 +68,21 @@ def copy_snapshot(
     written = copy_keys(
         source, target, manifest.project_id, compare=trusted is None, on_write=on_write
     )
-    there = {item.key: item.size for item in target.list(segment_folder(manifest.project_id))}
+    listed = {item.key: item.size for item in target.list(segment_folder(manifest.project_id))}
 
-    def is_there(item: Segment) -> bool:
+    def is_sure(item: Segment) -> bool:
         is_trusted = trusted is not None and item.key in trusted
-        return is_trusted and there.get(item.key) in target.sizes(item.bytes)
+        return is_trusted and listed.get(item.key) in target.sizes(item.bytes)
 
     def is_lacking(_: None, item: Segment) -> bool:
         on_object()
-        return item.key not in there or not is_good(target, item)
+        return item.key not in listed or not is_good(target, item)
 
     def copy(_: None, item: Segment) -> int:
         on_object()
         return _copy_object(source, target, item)
 
-    unsure = [item for item in manifest.objects.values() if not is_there(item)]
+    unsure = [item for item in manifest.objects.values() if not is_sure(item)]
     lacking = run_parallel(unsure, is_lacking, workers=COPIERS, resource=nullcontext)
     wanted = [item for item, lacks in zip(unsure, lacking, strict=True) if lacks]
     if wanted:
@@ -93,7 +93,7 @@ def copy_snapshot(
     if trusted is not None or not _has_manifest(target, record, manifest):
         on_write()
         written[record.key] = _copy_manifest(source, target, record, manifest)
-    known = {*there, *(trusted or ())}
+    known = {*listed, *(trusted or ())}
     names = frozenset(written)
     return Copied(len(manifest.objects), sum(written.values()), names, names & known)
 
@@ -117,10 +117,10 @@ def copy_keys(
         The number of bytes written, by name.
     """
     written = {}
-    there = set(data_keys(target, project_id))
+    existing = set(data_keys(target, project_id))
     for key in data_keys(source, project_id):
         stored = source.get_stored(key)
-        if key in there and not (compare and _is_better(source, target, key, stored)):
+        if key in existing and not (compare and _is_better(source, target, key, stored)):
             continue
         on_write()
         target.put_stored(key, stored)
@@ -133,8 +133,8 @@ def copy_keys(
 
 
 def _is_better(source: Storage, target: Storage, key: str, stored: bytes) -> bool:
-    there = target.get_stored(key)
-    return there != stored and source.opens(key, stored) and not target.opens(key, there)
+    existing = target.get_stored(key)
+    return existing != stored and source.opens(key, stored) and not target.opens(key, existing)
 
 
 def is_good(storage: Storage, item: Segment) -> bool:

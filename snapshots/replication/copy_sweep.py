@@ -141,11 +141,11 @@ def _remove_forgotten(storage: Storage, project_id: UUID) -> None:
 
 def _note_incomplete(storage: Storage, project_id: UUID, swept: Swept) -> None:
     """Mark incomplete copies as failed, so that they are made again."""
-    there = {item.key for item in storage.list(manifest_folder(project_id))}
+    listed = {item.key for item in storage.list(manifest_folder(project_id))}
     copied = SnapshotCopy.objects.filter(
         snapshot__project=project_id, state=SnapshotCopy.State.COPIED
     )
-    whole = there - swept.broken.keys() - set(swept.unreadable)
+    whole = listed - swept.broken.keys() - set(swept.unreadable)
     for row in copied.exclude(snapshot__manifest__in=whole):
         log.error("the second storage lacks a part of a copy", snapshot=row.pk)
         SnapshotCopy.objects.filter(pk=row.pk, state=SnapshotCopy.State.COPIED).update(

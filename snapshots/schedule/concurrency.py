@@ -30,7 +30,7 @@ def claim(snapshot_id: UUID) -> UUID | None:
     # The lock serialises claims, so that each is counted; a server without a limit needs none.
     limited = DatabaseServer.objects.filter(max_snapshots__isnull=False)
     server = limited.select_for_update(no_key=True).filter(projects__snapshots=snapshot_id).first()
-    if server and server.pk in full_servers(now, but=snapshot_id):
+    if server and server.pk in full_servers(now, asking=snapshot_id):
         # A snapshot with a retry time already has its next turn.
         waiting = Snapshot.objects.filter(pk=snapshot_id, state=Snapshot.State.QUEUED)
         waiting.exclude(retry_at__gt=now).update(lease_until=now + WAIT)
@@ -41,17 +41,17 @@ def claim(snapshot_id: UUID) -> UUID | None:
     return unfinished.claim(snapshot_id, lease=settings.LEASE, **fresh)
 
 
-def full_servers(now: datetime, *, but: UUID | None = None) -> set[int]:
+def full_servers(now: datetime, *, asking: UUID | None = None) -> set[int]:
     """Return the database servers that have no room for another snapshot now.
 
     Args:
-        but: The snapshot that asks for room, which is not counted.
+        asking: The snapshot that asks for room, which is not counted.
     """
     running = Snapshot.objects.filter(
         state=Snapshot.State.RUNNING,
         lease_until__gt=now,
         project__server__max_snapshots__isnull=False,
-    ).exclude(pk=but)
+    ).exclude(pk=asking)
     counted = running.values("project__server").annotate(taken=Count("pk"))
     full = counted.filter(taken__gte=F("project__server__max_snapshots"))
     return set(full.values_list("project__server", flat=True))
