@@ -59,7 +59,7 @@ def verify_all(*, copies: bool = False) -> Iterator[Verified | Unverified]:
                 if not Snapshot.objects.completed().filter(pk=snapshot.pk).exists():
                     log.info("removed while it was being read", snapshot=snapshot.id)
                     continue
-                log.error("snapshot cannot be restored %s", error, snapshot=snapshot.id)
+                log.error("snapshot cannot be restored: %s", error, snapshot=snapshot.id)
                 yield Unverified(snapshot.id, snapshot.project.name, str(error))
 
 
