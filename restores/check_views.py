@@ -1,4 +1,4 @@
-"""Pages of the checks that proofs make."""
+"""Pages of the checks that proofs run."""
 
 from typing import Any
 from uuid import UUID
@@ -35,7 +35,7 @@ class CheckFormMixin(ProjectPermissionMixin, RefusingFormView):
 
 
 class ChecksView(CheckFormMixin):
-    """Lists the checks with what the newest proof has found, and adds one."""
+    """Lists the checks with their newest results, and adds one."""
 
     template_name = "restores/checks.html"
 
@@ -67,13 +67,13 @@ class ChecksView(CheckFormMixin):
 
 
 class CheckView(CheckFormMixin):
-    """Changes what a check is about."""
+    """Changes a check."""
 
     template_name = "restores/check.html"
 
     @cached_property
     def check(self) -> Check:
-        """Return the check; raise Http404 if the project has none such."""
+        """Return the check; raise Http404 if the project does not have it."""
         return get_object_or_404(Check, project=self.project, pk=self.kwargs["check"])
 
     def get_form_class(self) -> type[CheckForm]:
@@ -107,7 +107,7 @@ class CheckView(CheckFormMixin):
 
 
 class CheckRemoveView(ProjectPermissionMixin, View):
-    """Removes a check; what proofs have found stays with them."""
+    """Removes a check; earlier results stay with their proofs."""
 
     http_method_names = ["post"]
 

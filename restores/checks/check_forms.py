@@ -1,4 +1,4 @@
-"""A form for each kind of check, to be filled in as a sentence; the service says what is wrong."""
+"""A form for each kind of check, which reads as a sentence."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,10 +9,10 @@ from restores.checks.check_settings import MAX_HOURS, MAX_VARIABLE, WantedCheck
 from restores.checks.shown_check import ShownCheck
 from restores.models import Check
 
-# What the inputs for devices take their suggestions from.
+# The id of the list of suggestions for device inputs.
 DEVICES = "check-devices"
 LONGEST_NAME = 400
-# What the check was when its page was shown.
+# The hidden field that holds the check as its page showed it.
 LOADED = "loaded"
 
 
@@ -50,26 +50,26 @@ class CheckForm(forms.Form):
             self.loaded = (
                 ShownCheck.of(check) if data is None else ShownCheck.parse(data.get(LOADED, ""))
             )
-        # Several are on one page, and have fields of the same names.
+        # Several of these forms share a page, with fields of the same names.
         super().__init__(data, **{**kwargs, "auto_id": f"id_{self.kind}_%s"})
 
     @staticmethod
     def values_of(check: Check) -> dict[str, Any]:
-        """Return what the form shows of a check."""
+        """Return the initial values of a check's form."""
         same = ("variable", "hours", "at_least", "low", "high")
         device = check.device_name or check.device_id
         return {"device": device, **{name: getattr(check, name) for name in same}}
 
     def wanted(self) -> WantedCheck:
-        """Return what a valid form asks for."""
+        """Return the check that a valid form asks for."""
         asked, shown = self.cleaned_data, self.loaded
         if shown and asked.get("device") == shown.device_name.strip():
-            # It may have got another name since.
+            # The device may have been renamed since.
             asked = {**asked, "device": shown.device_id}
         return WantedCheck(self.kind, **asked)
 
     def count_from(self, check: Check, why: str) -> None:
-        """Take what is typed as meant in place of what the check is by now."""
+        """Add a conflict error, and rebase the form on the check as it is now."""
         self.loaded = ShownCheck.of(check)
         self.add_error(None, why)
 

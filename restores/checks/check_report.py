@@ -1,4 +1,4 @@
-"""What follows from the checks of a proof: new names of devices, and an event that is told."""
+"""What a proof's checks lead to: updated device names and an audit event."""
 
 from backups_portal.lib.loggers import get_logger
 from restores.checks.check_results import bad_in_words, tally_of
@@ -12,9 +12,9 @@ ACTION = "check.failed"
 
 
 def settle_checks(snapshot: Snapshot, checked: Checked) -> None:
-    """Take over names that devices have by now, and record the checks that did not pass.
+    """Update device names, and record the checks that did not pass.
 
-    It belongs into the transaction that stores the results.
+    Call it in the transaction that stores the results.
     """
     checks = Check.objects.filter(project=snapshot.project_id)
     for device_id, name in checked.names.items():

@@ -1,4 +1,4 @@
-"""What checks have found, as it is stored with a proof."""
+"""The results of checks, as a proof stores them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,30 +10,30 @@ from backups_portal.projects.models import Project
 from restores.models import Proof
 from snapshots.models import CheckTally, Snapshot
 
-# Sentences of one message; the page of the backup lists all.
+# Results that one message names; the backup's page lists them all.
 NAMED = 3
 
 
 class Outcome(StrEnum):
-    """What became of a check."""
+    """The outcome of a check."""
 
     PASSED = "passed"
     FAILED = "failed"
-    # It says nothing of the backup: what it asks for is not there, or took too long.
+    # It says nothing about the backup: its subject is missing, or it took too long.
     NOT_RUN = "not_run"
 
     @property
     def label(self) -> str:
-        """Return what pages call it."""
+        """Return its label on pages."""
         return {"passed": "Passed", "failed": "Failed", "not_run": "Could not be run"}[self]
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What one check has found.
+    """The result of one check.
 
     Attributes:
-        sentence: What was checked, in the words of then: the check may change, or go.
+        sentence: The check as it read then; it may be changed or removed later.
         finding: What was found, or why it could not be run; a clause without a full stop.
     """
 
@@ -46,7 +46,7 @@ class CheckResult:
         return f"“{self.sentence}”: {self.finding}."
 
     def as_json(self) -> JsonObject:
-        """Return plain values."""
+        """Return JSON values."""
         return {
             "check": self.check_id,
             "sentence": self.sentence,
@@ -56,7 +56,7 @@ class CheckResult:
 
     @classmethod
     def from_json(cls, found: JsonObject) -> Self:
-        """Read what `as_json` gave."""
+        """Parse what `as_json` returned."""
         outcome = Outcome(found["outcome"])
         return cls(found["check"], found["sentence"], outcome, found["finding"])
 
@@ -70,7 +70,7 @@ def tally_of(results: Iterable[CheckResult]) -> CheckTally:
 
 
 def results_of(snapshot: Snapshot) -> list[CheckResult]:
-    """Return what the checks of a snapshot's newest proof have found, the worst first."""
+    """Return the check results of a snapshot's newest proof, worst first."""
     if snapshot.checks is None:
         return []
     passed = Proof.objects.filter(snapshot=snapshot, state=Proof.State.PASSED)
@@ -81,7 +81,7 @@ def results_of(snapshot: Snapshot) -> list[CheckResult]:
 
 
 def bad_in_words(results: Iterable[CheckResult]) -> str:
-    """Say of the checks that did not pass what was found, those that failed first."""
+    """Write the results of checks that did not pass, failures first."""
     bad = [result for result in results if result.outcome != Outcome.PASSED]
     bad.sort(key=lambda result: result.outcome != Outcome.FAILED)
     more = [f"And {len(bad) - NAMED} more."] if len(bad) > NAMED else []
@@ -89,7 +89,7 @@ def bad_in_words(results: Iterable[CheckResult]) -> str:
 
 
 def newest_results(project: Project) -> dict[tuple[str, str], CheckResult]:
-    """Return what the newest proof has found, by the check and its sentence."""
+    """Return the newest proof's results by check id and sentence."""
     proven = Snapshot.objects.completed().filter(
         project=project, verdict=Snapshot.Verdict.PASSED, checks_made__gt=0
     )

@@ -1,8 +1,8 @@
-"""Make the owner's checks in a scratch database that holds a snapshot.
+"""Run the owner's checks in a scratch database that holds a snapshot.
 
-All of them are about the instant of the snapshot and not about now. Values are those of type
-number: text, JSON, truth values and records without a value are no numbers and are left out, and
-NaN, which is beyond every number, is in no range.
+All of them are about the snapshot's instant, not about now. Only values of type number count:
+text, JSON, booleans and records without a value are left out. NaN, which PostgreSQL sorts after
+every number, is in no range.
 """
 
 import time
@@ -23,14 +23,14 @@ from restores.models import Check, in_digits
 
 log = get_logger(__name__)
 
-# How long one check may take, and all of a proof together.
+# Time limits for one check, and for all checks of a proof together.
 CHECK_SECONDS = 10.0
 ALL_SECONDS = 60.0
 
 DEVICE = "SELECT name FROM device WHERE id = %(device)s"
 DEVICES = "SELECT count(id) FROM device"
-# By the index of each series; what a device with a wrong clock dates ahead is not looked at, or it
-# would pass for years.
+# Reads the index of each series. Records dated after the snapshot are ignored: a device whose clock
+# is ahead would pass for years.
 NEWEST = """
 SELECT max(last.time) FROM series CROSS JOIN LATERAL (
     SELECT time FROM variable WHERE series_id = series.id AND time <= %(now)s
@@ -60,7 +60,7 @@ class UnanswerableError(Exception):
 
 
 class ScratchDatabase(NamedTuple):
-    """Where checks are made: the server's address, the prefix, and the instant of the data."""
+    """The database to check: server URL, prefix, and instant of the data."""
 
     url: str
     prefix: str
@@ -69,11 +69,11 @@ class ScratchDatabase(NamedTuple):
 
 @dataclass
 class Checked:
-    """What became of all checks.
+    """The outcome of all checks.
 
     Attributes:
-        names: What devices are called in the snapshot, by their ids.
-        is_clean: Whether nothing of the checks is left in the database.
+        names: Device names in the snapshot, by id.
+        is_clean: False if the role of the checks may be left in the database.
     """
 
     results: list[CheckResult] = field(default_factory=list)
@@ -84,10 +84,10 @@ class Checked:
 def run_checks(
     checks: Sequence[Check], place: ScratchDatabase, *, before_each: Callable[[], None]
 ) -> Checked:
-    """Make some checks, each within its time; whatever goes wrong is said of the check.
+    """Run checks, each within its time limit; report errors as results.
 
     Args:
-        before_each: May raise to end it all.
+        before_each: Called before each check; may raise to abort.
     """
     done = Checked()
     if not checks:
@@ -122,7 +122,7 @@ class _Run:
         self._limit = ""
 
     def answer(self, deadline: float) -> None:
-        """Add the result, or raise psycopg.Error if the session is lost."""
+        """Add the check's result; raise psycopg.Error if the session is lost."""
         self._until = time.monotonic() + CHECK_SECONDS
         self._limit = f"it took longer than {CHECK_SECONDS:.2g} seconds"
         if deadline < self._until:
@@ -203,7 +203,7 @@ class _Run:
         if left <= 0:
             raise UnanswerableError(self._limit)
         try:
-            # In a transaction, so that no other statement has the little time that is left.
+            # The transaction keeps the shortened timeout from applying to other statements.
             with self._session.transaction():
                 self._session.execute(
                     "SELECT set_config('statement_timeout', %s, true)", [f"{left}ms"]

@@ -1,4 +1,4 @@
-"""The checks that owners want to be made in every proof."""
+"""Add, change and remove the checks that every proof runs."""
 
 import math
 from collections.abc import Callable
@@ -29,12 +29,12 @@ CHANGED, SENTENCE = "check.changed", "check"
 
 @dataclass(frozen=True)
 class WantedCheck:
-    """A check as it was asked for; what its kind does not need is not looked at.
+    """A requested check; fields that its kind does not need are ignored.
 
     Attributes:
         kind: One of Check.Kind.
-        device: Its name or id; empty: every device, where the kind allows it.
-        hours: How young the newest record is; or of which last hours the values are, None: all.
+        device: Its name or id; empty: every device, if the kind allows it.
+        hours: The maximum age of the newest record, or how far back values count; None: all.
     """
 
     kind: str
@@ -48,13 +48,13 @@ class WantedCheck:
 
 @transaction.atomic
 def add_check(*, project: Project, actor: Account, wanted: WantedCheck) -> Check:
-    """Add a check, which proofs make from now on.
+    """Add a check, which proofs run from now on.
 
     Raises:
         CheckRefusedError: names each wrong field; nothing was saved.
         RightLostError: the actor was removed a moment ago.
     """
-    # Storage may be slow, and nobody waits for it with what is locked here.
+    # Read the storage, which may be slow, before anything is locked.
     fields = _Reader(project, wanted).read()
     hold_right(actor, Permission.MANAGE_BACKUPS, project)
     _lock(project)
@@ -79,10 +79,10 @@ def change_check(
     wanted: WantedCheck,
     loaded: ShownCheck | None = None,
 ) -> Check | None:
-    """Change what a check of the project is about; None if it is gone.
+    """Change a check of the project; None if it is gone.
 
     Args:
-        loaded: As the actor saw it; None changes it whatever it was.
+        loaded: The check as the actor saw it; None changes it whatever it is now.
 
     Raises: as `add_check`, and
         SettingsChangedMeanwhileError: somebody else changed it since `loaded`.
@@ -102,10 +102,10 @@ def change_check(
 
 
 def _is_meant(check: Check, wanted: Check, loaded: ShownCheck | None, actor: Account) -> bool:
-    """Tell whether a check is to be changed; False if somebody else changed what is left as shown.
+    """Tell whether the actor changed the check; False keeps others' edits.
 
     Raises:
-        SettingsChangedMeanwhileError: somebody else changed what is not left.
+        SettingsChangedMeanwhileError: the actor and somebody else both changed it.
     """
     now = _recorded(check)
     shown = {SENTENCE: loaded} if loaded else now.values
@@ -120,7 +120,7 @@ def _change(check: Check, fields: JsonObject, actor: Account) -> None:
     if ShownCheck.of(check) != before:
         new = check.sentence
         if new == old:
-            # Another device of the same name.
+            # The new device has the same name: only the ids tell the two apart.
             old, new = f"{old} ({before.device_id})", f"{new} ({check.device_id})"
         _record(CHANGED, actor, check, {SENTENCE: {"old": old, "new": new}})
 
@@ -142,12 +142,12 @@ def remove_check(*, project: Project, actor: Account, check_id: UUID) -> Check |
 
 
 def _lock(project: Project) -> None:
-    """Let two who add one at once come one after the other."""
+    """Serialize concurrent changes to a project's checks."""
     MainDatabase.objects.select_for_update().get(pk=project.pk)
 
 
 def _recorded(check: Check) -> RecordedSettings:
-    """Return a check as the one setting that its sentence is."""
+    """Return a check as a single setting, named by its sentence."""
     return RecordedSettings(
         project_id=check.project_id,
         action=CHANGED,
@@ -171,7 +171,7 @@ def _record(action: str, actor: Account, check: Check, details: JsonObject) -> N
 
 
 class _Reader:
-    """Reads what was asked for into the fields of a check, with all that is wrong with it."""
+    """Validates a requested check into fields, collecting every error."""
 
     def __init__(self, project: Project, wanted: WantedCheck, old: Check | None = None) -> None:
         self._project, self._wanted, self._old = project, wanted, old
@@ -224,7 +224,7 @@ class _Reader:
         }
 
     def _is_as_before(self, target: Target, variable: str) -> bool:
-        """Tell whether device and variable stay: they may be in no backup by now."""
+        """Tell if device and variable are unchanged; backups may now lack them."""
         old = self._old
         return old is not None and (old.device_id, old.variable) == (target.device_id, variable)
 

@@ -12,7 +12,7 @@ from snapshots.reports.device_reading import UnknownDeviceError, open_device
 
 log = get_logger(__name__)
 
-# Names that a form offers while somebody types.
+# Names that a form suggests while the owner types.
 OFFERED = 300
 # Devices of the same name that a refusal lists.
 NAMED = 5
@@ -36,7 +36,7 @@ EVERY_DEVICE = Target("", "")
 
 
 def offered_names(project: Project) -> list[str]:
-    """Return the first names of the newest backup's devices; [] if unknown."""
+    """Return device names of the newest backup to suggest; [] if unknown."""
     try:
         names = {device.name for device in _devices(project) if device.name}
     except ValueError:
@@ -48,7 +48,7 @@ def find_device(project: Project, text: str) -> Target:
     """Find a device of the newest backup by its name or id.
 
     Raises:
-        ValueError: there is none such, or several; the message is fit for a page.
+        ValueError: none matches, or several do; the message is fit for a page.
     """
     devices = _devices(project)
     wanted = text.casefold()
@@ -67,9 +67,9 @@ def find_device(project: Project, text: str) -> Target:
 
 
 def check_variable(project: Project, target: Target, variable: str) -> None:
-    """Make sure that a device has numbers of a variable, as far as that can be read.
+    """Make sure that a device has numbers of a variable, if readable now.
 
-    For every device, and where the backup cannot be read now, the proof will tell.
+    Checks of every device, and those of a backup that cannot be read now, are left to the proof.
 
     Raises:
         ValueError: it has none; the message is fit for a page.

@@ -1,4 +1,4 @@
-"""A check as a page showed it, so that a form can tell what became of it meanwhile."""
+"""A check as a page showed it, for its form to detect later changes."""
 
 from dataclasses import asdict, dataclass, field, fields
 from typing import Self
@@ -12,7 +12,7 @@ SALT = "shown-check"
 
 @dataclass(frozen=True)
 class ShownCheck:
-    """What an owner chose of a check; a new name of its device makes no difference."""
+    """What an owner chose of a check; renaming its device changes nothing."""
 
     kind: str
     device_id: str
@@ -30,17 +30,17 @@ class ShownCheck:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Read what a form sends back; None if no page of ours has it."""
+        """Parse what a form sends back; None if we did not sign it."""
         try:
             return cls(**signing.loads(text, salt=SALT))
         except (signing.BadSignature, TypeError):
             return None
 
     def __str__(self) -> str:
-        """Return it for a form, which cannot make up another one."""
+        """Sign and serialize it for a form, which cannot forge another one."""
         return signing.dumps(asdict(self), salt=SALT)
 
     @property
     def sentence(self) -> str:
-        """Return in words what was checked."""
+        """Return the check in words."""
         return Check(**asdict(self)).sentence
