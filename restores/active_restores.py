@@ -1,4 +1,4 @@
-"""Restores under way of some projects' backups, for pages that do not show the backups."""
+"""Unfinished restores by project, for pages that do not show the backups."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from backups_portal.projects.redaction import ANOTHER
 from restores.models import Restore
 
 Step = Restore.Step
-# Steps that count their rows, and what is said while they last.
+# Steps that count their rows, and the verb that is shown during each.
 COUNTED = {Step.LOADING: "Restoring into", Step.PROVING: "Comparing with its backup:"}
 OTHERWISE = "Restoring into"
 SHOWN = ("name", "requested_by", "step", "rows_done", "rows_total", "snapshot__project")
@@ -21,9 +21,9 @@ class RestoreUnderWay:
     """A restore that has not ended.
 
     Attributes:
-        name: Of the project that it makes, where that is the reader's own.
-        verb: What is being done, so that the name follows.
-        percent: How far the step at hand is; None where it does not count.
+        name: The new project's name if the restore is the reader's own, else a placeholder.
+        verb: What is being done; the name follows it.
+        percent: The progress of the current step; None if it does not count rows.
     """
 
     id: UUID
@@ -35,7 +35,7 @@ class RestoreUnderWay:
 def restores_under_way(
     projects: Iterable[UUID], reader: Account
 ) -> Mapping[UUID, Sequence[RestoreUnderWay]]:
-    """Return unfinished restores by the project that they restore."""
+    """Return unfinished restores by the project whose backup they restore."""
     found: dict[UUID, list[RestoreUnderWay]] = defaultdict(list)
     restores = Restore.objects.unfinished().filter(snapshot__project__in=list(projects))
     for one in restores.select_related("snapshot").only(*SHOWN).order_by("created_at"):

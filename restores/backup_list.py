@@ -1,4 +1,4 @@
-"""What the Backups page says of each snapshot, read in as many queries for one as for many."""
+"""The lines of the Backups page, read in a constant number of queries."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.retention.retention_rules import HELD, IN_USE, NEWEST, OLD, YOUNG, Kept, decide
 from snapshots.storages.configured_storages import has_copies
 
-# What a line of the list shows, of a snapshot and its hold, and of its copy.
+# Columns that a line shows: of the snapshot and its hold, and of its copy.
 SHOWN = (
     *("state", "reason", "failures", "retry_at", "local_date", "scheduled_for", "started_at"),
     *("taken_at", "rows", "is_full", "stored_bytes", "new_bytes", "rows_done", "rows_total"),
@@ -47,12 +47,12 @@ class Row:
     """A line of the list.
 
     Attributes:
-        kept_until: When retention may remove it; None if `kept_because` says it better, and
-            if there is nothing to keep.
-        restore: A restore of it that is under way.
-        is_being_proven: A proof of it is queued or under way.
-        is_held: An owner keeps it whatever its age.
-        pace: How fast taking it goes and how long it will still last, if that can be told.
+        kept_until: When retention may remove it; None if `kept_because` says why it stays, or if
+            there is nothing to keep.
+        restore: Its unfinished restore, if any.
+        is_being_proven: Whether a proof of it is queued or running.
+        is_held: Whether it is on hold, and kept whatever its age.
+        pace: Its speed and remaining time while it is being taken, if known.
         copy: Its copy, if there is a second storage.
     """
 
@@ -67,7 +67,7 @@ class Row:
 
     @property
     def new_share(self) -> float | None:
-        """Return the part of its size that was new; None if all or unknown."""
+        """Return the share of its size that is new; None if all or unknown."""
         snapshot = self.snapshot
         if snapshot.is_full or not snapshot.stored_bytes or snapshot.new_bytes is None:
             return None
@@ -75,13 +75,13 @@ class Row:
 
     @property
     def changes(self) -> bool:
-        """Tell whether the line will soon read differently."""
+        """Tell whether the line is about to change."""
         is_unfinished = self.snapshot.state in Snapshot.UNFINISHED and self.waits_until is None
         return is_unfinished or self.restore is not None or self.is_being_proven
 
     @property
     def waits_until(self) -> datetime | None:
-        """Return when a failed one is tried again; None if it does not wait."""
+        """Return when a failed backup is retried; None if no retry is waiting."""
         is_waiting = self.snapshot.state == Snapshot.State.QUEUED
         return self.snapshot.retry_at if is_waiting else None
 
@@ -102,11 +102,11 @@ def describe(
     now: datetime,
     reader: Account | None = None,
 ) -> list[Row]:
-    """Describe snapshots of a project, loaded `with_uses`, line by line.
+    """Describe a project's snapshots, loaded `with_uses`, as lines.
 
     Args:
         newest: The project's newest stored snapshot, which retention never removes.
-        reader: Told the names of the projects that they themselves are making.
+        reader: The account that reads the list, which sees the names of its own restores only.
     """
     days = project.main_database.retention_days
     uses = {snapshot.pk: _uses_of(snapshot, reader) for snapshot in snapshots}
@@ -155,7 +155,7 @@ def _reasons(
     period: timedelta,
     now: datetime,
 ) -> dict[UUID, str]:
-    """Explain why each stored snapshot stays, or that it goes."""
+    """Return why each stored snapshot is kept or removed."""
     stored = {
         snapshot.pk: snapshot
         for snapshot in [*snapshots, *([newest] if newest else [])]
@@ -173,5 +173,5 @@ def _reasons(
         if snapshot.taken_at
     ]
     reasons = {verdict.id: verdict.reason for verdict in decide(kept, period, now)}
-    # A hold outlives the period: it is what somebody asked for, and named first.
+    # Name a hold first: somebody asked for it, and it outlives the period.
     return {**reasons, **{item.id: HELD for item in kept if item.held}}

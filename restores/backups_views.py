@@ -1,4 +1,4 @@
-"""The Backups page: the list of a project's snapshots, to be read and nothing else."""
+"""The Backups page: a read-only list of a project's snapshots."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from restores.backup_list import Row, describe, listed
 from snapshots.models import Snapshot
 from snapshots.reports.recovery_readiness import readiness_of
 
-# The list refreshes itself so often (seconds) while something in it is under way, while a backup
-# is about to be taken, and while nothing is known to happen: a page that stays open shows what
-# comes, be it a backup or the proof of one.
+# Seconds between refreshes of the list: while a line is changing, while a backup is about to be
+# taken, and otherwise, so that a page left open shows new backups and proofs.
 WHILE_CHANGING = 1
 WHILE_AWAITED = 15
 WHILE_QUIET = 60
@@ -30,10 +29,10 @@ AWAITED = timedelta(minutes=10)
 
 @method_decorator(vary_on_headers("HX-Request"), name="dispatch")
 class BackupsView(ProjectPermissionMixin, PagedView):
-    """The page, and for its own refresh the part of it that changes."""
+    """The page, or only its changing part for an htmx refresh."""
 
     template_name = "snapshots/backups.html"
-    # Two weeks on a page; most periods are shorter.
+    # Two weeks on a page; most retention periods are shorter.
     paginate_by = 14
 
     def get_template_names(self) -> list[str]:
@@ -45,7 +44,7 @@ class BackupsView(ProjectPermissionMixin, PagedView):
 
     @cached_property
     def sought(self) -> date | None:
-        """Return the day that was asked for, unless a page was turned to."""
+        """Return the requested day, unless a page number was requested."""
         if "page" in self.request.GET:
             return None
         try:
@@ -54,7 +53,7 @@ class BackupsView(ProjectPermissionMixin, PagedView):
             return None
 
     def page_number(self) -> Any:
-        """Return the page with the day asked for, or where it would be."""
+        """Return the page of the requested day, even if it has no backup."""
         if self.sought is None:
             return super().page_number()
         newer = Snapshot.objects.filter(project=self.project, local_date__gt=self.sought).listed()
@@ -85,7 +84,7 @@ class BackupsView(ProjectPermissionMixin, PagedView):
         }
 
     def _newest(self, page: Page[Snapshot]) -> Snapshot | None:
-        """Return the newest stored one, from the first page if it is there."""
+        """Return the newest good snapshot, from the first page if possible."""
         stored = [row for row in page.object_list if row.is_good and row.taken_at]
         if page.number == 1 and (stored or not page.has_next()):
             return max(stored, key=lambda row: row.taken_at or row.scheduled_for, default=None)
@@ -93,7 +92,7 @@ class BackupsView(ProjectPermissionMixin, PagedView):
 
 
 def refresh_seconds(rows: Sequence[Row], next_run: datetime | None, now: datetime) -> int:
-    """Return after how many seconds to read the list again."""
+    """Return the seconds until the next refresh."""
     if any(row.changes for row in rows):
         return WHILE_CHANGING
     awaited = [next_run, *(row.waits_until for row in rows)]

@@ -1,4 +1,4 @@
-"""Forms of this app; what their values may be, the services decide."""
+"""Forms of this app; the services validate their values."""
 
 import uuid
 
@@ -6,12 +6,12 @@ from django import forms
 
 from backups_portal.projects.project_creation import NAME_LENGTH
 
-# Of what no person wrote into it.
+# For a hidden field, which no person fills in.
 DAMAGED = "This form was damaged on the way. Reload the page."
 
 
 class RestoreForm(forms.Form):
-    """What an owner says to make a new project out of a backup."""
+    """The name and the consent that a restore needs."""
 
     name = forms.CharField(
         label="Name of the new project",
@@ -23,7 +23,7 @@ class RestoreForm(forms.Form):
     accept_charges = forms.BooleanField(
         label="I accept these charges",
         required=False,
-        # Not ticked already where a browser goes back to what was filled in before.
+        # A browser that restores form values must not tick it again.
         widget=forms.CheckboxInput(attrs={"required": True, "autocomplete": "off"}),
     )
     # Made with the page, so that a second click asks for the same restore.

@@ -15,7 +15,7 @@ COUNTED = (Step.LOADING, Step.PROVING)
 
 
 class Progress(StrEnum):
-    """Where a step stands."""
+    """The state of a step."""
 
     DONE = "done"
     CURRENT = "current"
@@ -31,7 +31,7 @@ class StepLine(NamedTuple):
 
 
 def step_lines(restore: Restore) -> list[StepLine]:
-    """List the steps of a restore in their order, each with where it stands."""
+    """List the steps of a restore in order, each with its state."""
     steps = list(Step)
     here = steps.index(Step(restore.step))
     at_here = Progress.FAILED if restore.state == Restore.State.FAILED else Progress.CURRENT
@@ -45,7 +45,7 @@ def _progress(place: int, here: int, at_here: Progress) -> Progress:
 
 
 def pace_of(restore: Restore) -> Pace:
-    """Estimate how fast the step at hand goes, and when it ends."""
+    """Estimate the speed and the end of the current step."""
     since = restore.step_started_at
     if restore.state != Restore.State.RUNNING or restore.step not in COUNTED or since is None:
         return Pace()
@@ -53,13 +53,13 @@ def pace_of(restore: Restore) -> Pace:
 
 
 def waits_until(restore: Restore) -> datetime | None:
-    """Return when a failed restore is tried again; None if it is not."""
+    """Return when a failed restore is retried; None if it is not."""
     postponed = restore.state == Restore.State.QUEUED and bool(restore.reason)
     return restore.lease_until if postponed else None
 
 
 def time_taken(restore: Restore) -> timedelta | None:
-    """Return how long a restore lasted; None while it lasts."""
+    """Return how long a restore took; None while it is unfinished."""
     if restore.started_at and restore.finished_at:
         return restore.finished_at - restore.started_at
     return None

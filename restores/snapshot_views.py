@@ -1,4 +1,4 @@
-"""One snapshot: what is inside, what was restored from it, and holding it."""
+"""Pages of one snapshot: its contents, its restores and its hold."""
 
 from django.contrib import messages
 from django.db.models import QuerySet
@@ -25,7 +25,7 @@ LINES = 25
 
 
 class SnapshotPage(SnapshotMixin, TemplateView):
-    """What is known of a snapshot; one that retention removed is said to be gone."""
+    """Everything known about a snapshot, even after retention removed it."""
 
     template_name = "snapshots/snapshot.html"
 
@@ -78,7 +78,7 @@ class RestoresView(SnapshotMixin, PagedView):
 
 
 class BackMixin(SnapshotMixin):
-    """Leads back to the list if its menu was used, else to the backup."""
+    """Redirects to the list if its menu was used, else to the backup."""
 
     def back(self) -> HttpResponseRedirect:
         """Redirect to the backup's line on the page that asked, or to its page."""
@@ -104,7 +104,7 @@ class HoldView(BackMixin, SnapshotPage):
 
 
 class ReleaseView(BackMixin, View):
-    """Leaves a snapshot to the retention period again."""
+    """Releases a snapshot to the retention period again."""
 
     http_method_names = ["post"]
 

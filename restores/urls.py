@@ -12,7 +12,7 @@ BACKUPS = "projects/<slug:slug>/backups/"
 CHECKS = f"{BACKUPS}checks/"
 BACKUP = f"{BACKUPS}<uuid:snapshot>/"
 RESTORE = "restores/<uuid:restore>/"
-# As in snapshots/urls.py: what cannot change anything needs no form's token to answer 405.
+# As in snapshots/urls.py: a read-only view needs no CSRF token to answer 405.
 read_only = csrf_exempt
 
 urlpatterns = [

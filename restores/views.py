@@ -1,4 +1,4 @@
-"""Making a new project out of a backup: the confirmation, the progress, another try."""
+"""Pages of a restore: the confirmation, the progress and the retry."""
 
 import uuid
 from urllib.parse import urlencode
@@ -38,7 +38,7 @@ from snapshots.views.snapshot_mixins import SnapshotMixin
 
 log = get_logger(__name__)
 
-# The page refreshes itself so often, in seconds.
+# Seconds between refreshes of the page.
 WHILE_CHANGING = 1
 WHILE_POSTPONED = 15
 # Restores of the same backup that the confirmation names.
@@ -46,7 +46,7 @@ OTHERS = 3
 
 
 class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
-    """What a restore will make and cost; nothing begins before the charges are accepted."""
+    """What a restore makes and costs; it begins once the charges are accepted."""
 
     template_name = "restores/confirm.html"
     form_class = RestoreForm
@@ -61,7 +61,7 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
 
     @cached_property
     def sought(self) -> SoughtRows | None:
-        """Return what the address says was lost, if this backup has such a device."""
+        """Return the lost rows that the URL names, if the backup has the device."""
         form = FindForm(self.request.GET)
         if "device" not in self.request.GET or not (
             self.snapshot.is_restorable and form.is_valid()
@@ -93,7 +93,7 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
         )
 
     def _measured(self) -> Snapshot | None:
-        """Return a backup that tells how long a restore takes: this one, or another."""
+        """Return a backup with a measured restore time, preferably this one."""
         if self.snapshot.restore_time:
             return self.snapshot
         return Snapshot.objects.filter(project=self.project).newest_measured()
@@ -104,7 +104,7 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
         try:
             return left_out(self.snapshot)
         except EngineError:
-            # The restore says what is wrong with it; this page only counts.
+            # The restore will report what is wrong; this page only counts.
             log.warning("contents cannot be read", snapshot=self.snapshot.pk, exc_info=True)
             return []
 
@@ -124,7 +124,7 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
         except RestoreRefusedError as refused:
             log.warning("restore refused %s", refused, snapshot=self.snapshot.pk)
             if "accept_charges" in refused.errors:
-                # What was accepted is not what is shown now.
+                # The charges that were accepted are not the ones shown now.
                 form.data = written = self.request.POST.copy()
                 written["accept_charges"] = ""
             raise
@@ -139,7 +139,7 @@ def _is(project: Project | None, state: Project.State) -> bool:
 
 
 def _move_query(restore: Restore, into: Project) -> str:
-    """Return what the page “Move data” is filled in with: the way back to a project."""
+    """Return the query of the page “Move data” for the way back into `into`."""
     if restore.project is None:
         return ""
     sought = restore.looked_for
@@ -168,7 +168,7 @@ class RestorePage(ProjectPermissionMixin, TemplateView):
             "sought": sought,
             "sought_query": f"?{urlencode(sought.in_query())}" if sought else "",
             "move_query": _move_query(restore, self.project),
-            # Another one with each page: a second click asks for the same transfer.
+            # One key for each rendered page, so that a second click makes no second transfer.
             "request_key": uuid.uuid4(),
             "steps": step_lines(restore),
             "took": time_taken(restore),
@@ -176,7 +176,7 @@ class RestorePage(ProjectPermissionMixin, TemplateView):
             "pace": pace_of(restore),
             "is_under_way": restore.state in Restore.UNFINISHED,
             "refresh_seconds": WHILE_POSTPONED if waits_until(restore) else WHILE_CHANGING,
-            # The new project is the account's that asked for it; other owners cannot enter.
+            # The new project belongs to the account that asked for it; other owners cannot enter.
             "is_running": _is(restore.project, Project.State.ACTIVE),
             "is_shut_down": _is(restore.project, Project.State.SHUT_DOWN),
             "can_enter": restore.project is not None and is_member(self.account, restore.project),
@@ -188,7 +188,7 @@ class RestorePage(ProjectPermissionMixin, TemplateView):
 
 
 class RetryView(RestorePage, RecentPasswordMixin):
-    """Another try of a restore that failed."""
+    """Retries a failed restore."""
 
     http_method_names = ["post"]
     password_for = ("POST",)

@@ -16,7 +16,7 @@ from snapshots.management.snapshot_arguments import stored_snapshot
 
 
 class Command(OperatorCommand):
-    """Also for one that failed its proof earlier: when it passes, the mark goes."""
+    """Proves a snapshot; passing clears the verdict of an earlier failure."""
 
     help = (
         "Restore a snapshot into a scratch database, compare every row, make the owner's checks, "

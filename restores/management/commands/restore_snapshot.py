@@ -17,7 +17,7 @@ from snapshots.models import Snapshot
 
 
 class Command(OperatorCommand):
-    """Runs the restore in this process, and prints what became of it."""
+    """Runs the restore in this process and prints the outcome."""
 
     help = "Create a new project from a snapshot. It costs money: see --accept-charges."
 

@@ -14,7 +14,7 @@ from restores.warm_restores import switch_warm_restore
 
 
 class Command(OperatorCommand):
-    """For operators, because a kept database takes the space of a second main database."""
+    """For operators only: a kept database costs as much space as the main one."""
 
     help = (
         "Keep the database of a project's newest proof, so that a restore of that snapshot is "
