@@ -9,7 +9,7 @@ class RestoresConfig(AppConfig):
     name = "restores"
 
     def ready(self) -> None:
-        # Models load before this and not with the module.
+        # Models are not loaded yet when this module is imported.
         from restores.snapshot_uses import snapshots_being_read
         from snapshots.retention.in_use import register_use
 

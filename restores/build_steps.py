@@ -1,10 +1,10 @@
-"""The steps of a restore or a proof, in their order."""
+"""The steps of a restore or a proof, in order."""
 
 from django.db import models
 
 
 class Step(models.TextChoices):
-    """What is done next, and what a page calls it."""
+    """A step, with its label on pages."""
 
     WAITING = "waiting", "Waiting for a worker"
     CREATING = "creating", "Creating an isolated database"

@@ -1,7 +1,7 @@
-"""Make a loaded database ready for queries, and compare its rows meanwhile.
+"""Make a loaded database ready for queries while comparing its rows.
 
-One process sorts the largest index: on two cores the other one would have nothing to do. Rows are
-compared as they lie in the table, which needs no index (decision 0043).
+One process sorts the largest index, so on two cores the other one would idle. Rows are compared in
+physical order, which needs no index (decision 0043).
 """
 
 import time
@@ -24,19 +24,19 @@ from snapshots.engine.source_database import Instant, open_instant
 
 
 class Sessions:
-    """What a thread opens when it first needs it: most either build an index or compare."""
+    """A thread's connections, opened on first use: few threads need both."""
 
     def __init__(self, dsn: str, instant: Instant, resources: ExitStack) -> None:
         self._dsn, self._instant, self._resources = dsn, instant, resources
 
     @cached_property
     def builder(self) -> Connection:
-        """Open what builds indexes; it is kept, like the reader."""
+        """Open the connection that builds indexes."""
         return self._resources.enter_context(pgsession.connect(self._dsn, autocommit=True))
 
     @cached_property
     def reader(self) -> Reader:
-        """Open what reads the instant; it is kept."""
+        """Open the reader of the instant."""
         return self._resources.enter_context(open_reader(self._dsn, self._instant, as_stored=True))
 
 
@@ -52,7 +52,7 @@ def _open(dsn: str, instant: Instant) -> Iterator[Sessions]:
 def complete_and_compare(
     manifest: Manifest, target: Target, bare: BareTable, *, workers: int, on_progress: OnProgress
 ) -> float:
-    """Build the indexes of a loaded database, and compare every row with what was recorded.
+    """Build a loaded database's indexes, and meanwhile compare every row.
 
     Returns:
         When it was ready for queries, by `time.monotonic`.
@@ -88,7 +88,7 @@ def complete_and_compare(
 
 def _built(build: Callable[[Connection], None]) -> Job:
     def run(sessions: Sessions) -> None:
-        # Here and not around all of it: what a comparison raises is told in other words.
+        # Around the build only: errors of the comparison have messages of their own.
         with load_errors():
             build(sessions.builder)
 

@@ -1,4 +1,4 @@
-"""The database that a restore or a proof makes of a snapshot."""
+"""The database that a restore or a proof makes from a snapshot."""
 
 import time
 import uuid
@@ -36,9 +36,9 @@ from snapshots.storages.storage_marker import check_storage_on_missing
 
 log = get_logger(__name__)
 
-# A worker that dies in the middle is replaced this many times before the work is given up.
+# Attempts that may end without a word, as when a worker dies, before the work is given up.
 MAX_ATTEMPTS = 3
-# Errors that speak against the snapshot itself, and not against a server or a network.
+# Errors that are evidence against the snapshot itself, and not against a server or a network.
 EVIDENCE = (DamagedSnapshotError, MissingObjectError, ProofError, UnloadableError)
 NO_DATABASE: dict[str, object] = {"server": None, "prefix": "", "database": ""}
 RowT = TypeVar("RowT", bound=Build)
@@ -64,7 +64,7 @@ def target_of(server: DatabaseServer, prefix: str) -> Target:
 
 
 def drop_build(server: DatabaseServer | None, prefix: str) -> bool:
-    """Drop an attempt's database, but no project's; tell whether it is gone."""
+    """Drop an attempt's database, but never a project's; tell if it is gone."""
     if server is None or not prefix or Project.objects.filter(prefix=prefix).exists():
         return True
     try:
@@ -77,7 +77,7 @@ def drop_build(server: DatabaseServer | None, prefix: str) -> bool:
 
 
 class LeftBehindError(EngineError):
-    """The server did not let the database of an earlier attempt be dropped."""
+    """The database of an earlier attempt could not be dropped."""
 
     cause = Cause.DATABASE_UNREACHABLE
 
@@ -86,8 +86,8 @@ class BuildJob(LeasedJob[RowT]):
     """One attempt at a restore or a proof.
 
     Attributes:
-        server: Of the database that is being made; of the attempt before until there is one.
-        prefix: Of the same.
+        server: The server of the database being made; until then, that of the previous attempt.
+        prefix: The prefix of the same database.
     """
 
     told: tuple[type[Exception], ...] = (EngineError, ProvisioningError)
@@ -108,7 +108,7 @@ class BuildJob(LeasedJob[RowT]):
         self._clear()
 
     def place(self, snapshot: Snapshot) -> dict[str, object]:
-        """Return what lines of the log say of where the job is at work."""
+        """Return the log fields that say where the job works."""
         server = {"server": self.server.name} if self.server else {}
         return {"snapshot": snapshot.pk, "project": snapshot.project_id, **server}
 
@@ -124,7 +124,7 @@ class BuildJob(LeasedJob[RowT]):
         return drop_build(self.server, self.prefix)
 
     def _clear(self) -> None:
-        """Drop what the row names, before another name takes its place."""
+        """Drop the database that the row names, before it names another."""
         if not self.drop():
             raise LeftBehindError("Leftovers of an earlier attempt could not be removed yet.")
         self.server, self.prefix = None, ""
@@ -148,11 +148,11 @@ class BuildJob(LeasedJob[RowT]):
         """Make the database, load the snapshot into it, and compare every row.
 
         Args:
-            server_name: Where; if empty, where there is most room.
+            server_name: The server to use; empty: the one with most room.
 
         Raises:
             EngineError: the snapshot or a server is at fault; see EVIDENCE.
-            ProvisioningError: the server does not take the database.
+            ProvisioningError: the server could not make the database.
         """
         started = time.monotonic()
         server, storage = choose_server(server_name), reading_storage()

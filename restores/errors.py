@@ -1,4 +1,4 @@
-"""Why a restore is not begun, or a check not kept."""
+"""Refusals of restores and of changes to checks."""
 
 from backups_portal.lib.refusals import RefusedError
 
@@ -8,11 +8,11 @@ class RestoreRefusedError(RefusedError):
 
 
 class ChargesChangedError(RestoreRefusedError):
-    """What was accepted is not what the new project costs now."""
+    """The charges have changed since they were accepted."""
 
 
 class CheckRefusedError(RefusedError):
-    """A check that cannot be; nothing was saved.
+    """A check was refused, and nothing was saved.
 
     The fields are `device`, `variable`, `hours`, `at_least`, `low` and `high`.
     """

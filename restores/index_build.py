@@ -1,4 +1,4 @@
-"""Drop indexes and triggers of variables for a load, then make them again."""
+"""Drop indexes and triggers of variables for a load, then recreate them."""
 
 import threading
 from collections.abc import Callable
@@ -17,7 +17,7 @@ INDEXES: LiteralString = """SELECT indexname, indexdef FROM pg_indexes
     WHERE schemaname = 'public' AND tablename = %s ORDER BY indexname"""
 TRIGGERS: LiteralString = """SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger
     WHERE tgrelid = %s::regclass AND NOT tgisinternal"""
-# As the server is set, if that is more than what millions of rows need.
+# Keeps the server's setting if it exceeds what millions of rows need.
 ENOUGH_TO_SORT = """SELECT set_config('maintenance_work_mem', greatest(
     pg_size_bytes(current_setting('maintenance_work_mem')), pg_size_bytes('256MB')
 ) / 1024 || 'kB', false)"""
@@ -25,17 +25,17 @@ ENOUGH_TO_SORT = """SELECT set_config('maintenance_work_mem', greatest(
 
 @dataclass(frozen=True)
 class BareTable:
-    """What makes the indexes and the triggers that were taken off."""
+    """The definitions of the indexes and triggers that were dropped."""
 
     indexes: list[str]
     triggers: list[str]
 
 
 def strip(connection: Connection) -> BareTable:
-    """Take indexes and triggers off the variables.
+    """Drop the indexes and triggers of the variables.
 
-    A trigger that is only disabled still has its transition table: PostgreSQL stores every row that
-    it loads once more for it, in a temporary file, which takes a fifth of the time.
+    Disabling a trigger is not enough: PostgreSQL would still fill its transition table, writing
+    every loaded row once more to a temporary file, which takes a fifth of the time.
     """
     found: list[list[str]] = []
     for query, drop in (
@@ -50,9 +50,10 @@ def strip(connection: Connection) -> BareTable:
 
 
 class IndexBuild:
-    """Builds what was taken off, and makes the database ready for queries.
+    """Recreates what was dropped, and makes the database ready for queries.
 
-    Each job of `jobs` belongs to a thread of its own; the last one that ends finishes the table.
+    The `jobs` may run in parallel, each with its own connection; the last index to be built
+    finishes the table.
     """
 
     def __init__(
@@ -69,14 +70,14 @@ class IndexBuild:
         self._left = len(bare.indexes)
 
     def jobs(self) -> list[Callable[[Connection], None]]:
-        """Return what builds each index, the longest one first."""
+        """Return a job for each index, the slowest first, and one that analyzes."""
         statements = map(with_one_range, self._bare.indexes)
         builds = [partial(self._build, statement) for statement in sorted(statements, key=_is_brin)]
         return [*builds, _analyze_resources]
 
     def _build(self, statement: str, connection: Connection) -> None:
-        # Sorting in parallel costs a third more processor time, which other work beside it makes
-        # better use of if there are few cores.
+        # Sorting in parallel costs a third more processor time, which concurrent work puts to
+        # better use if there are few cores.
         helpers = max(0, self._workers // 2 - 1)
         connection.execute(ENOUGH_TO_SORT)
         connection.execute(f"SET max_parallel_maintenance_workers = {helpers}".encode())
@@ -90,7 +91,7 @@ class IndexBuild:
 
 
 def _analyze_resources(connection: Connection) -> None:
-    """Count the other tables, which no index is built for."""
+    """Analyze the other tables, whose indexes were never dropped."""
     names = sql.SQL(", ").join(sql.Identifier(table.name) for table in RESOURCE_TABLES)
     connection.execute(sql.SQL("ANALYZE {}").format(names))
 
@@ -100,12 +101,12 @@ def _is_brin(statement: str) -> bool:
 
 
 NEXT_NUMBER = "SELECT setval(pg_get_serial_sequence(%s, 'id'), %s, false)"
-# The last number of a series that there can be.
+# The greatest number that a series can have.
 LAST_SERIES = (1 << 31) - 1
-# Numbers that variables use, too: snapshots of older versions have rows whose series is gone.
+# Includes numbers that only variables use: in snapshots of older versions, series may be missing.
 USED_SERIES = """SELECT greatest(0, (SELECT max(id) FROM series),
                                 (SELECT max(series_id) FROM variable))"""
-# The numbers of the variables one by one, each from the index.
+# Finds each number that variables use by one lookup in the index.
 ROOM_FOR_SERIES = """
 WITH RECURSIVE of_variables (id) AS (
     SELECT min(series_id) FROM variable
@@ -125,7 +126,7 @@ SELECT id + 1 FROM gap ORDER BY room DESC, id DESC LIMIT 1
 def _next_series(connection: Connection) -> int:
     """Return a free number for the next series.
 
-    Somebody can have numbered a series by hand, as the last one that there can be.
+    Somebody may have given a series the greatest number by hand.
     """
     greatest = _number(connection.execute(USED_SERIES))
     if greatest <= LAST_SERIES // 2:
@@ -139,20 +140,20 @@ def _number(cursor: psycopg.Cursor) -> int:
 
 
 def _finish(connection: Connection, bare: BareTable, manifest: Manifest) -> None:
-    """Continue numbering behind the loaded rows, and track changes from now."""
+    """Continue numbering after the loaded rows, and start to track changes."""
     segments = manifest.of(VARIABLE.name)
-    # As the loader numbers them; looking for the greatest number reads all of the table.
+    # The loader numbers rows from 1; finding the greatest number would read the whole table.
     last_number = sum(segment.rows for segment in segments)
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute(NEXT_NUMBER, ["variable", last_number + 1])
         cursor.execute(NEXT_NUMBER, ["series", _next_series(connection)])
-        # So that the first snapshot of the new project knows its chunks without counting.
+        # Tell the new project's first snapshot its chunks, so that it need not count.
         cursor.executemany(
             "INSERT INTO change_mark (chunk, rows) VALUES (%s, %s)",
             [item for segment in segments for item in segment.chunk_rows.items()],
         )
         for definition in bare.triggers:
             cursor.execute(definition.encode())
-        # Of 3,000 rows: others wait for it, and the full ones come with the lasting indexes.
+        # Sample 3,000 rows: other work waits for this, and the index rebuild analyzes in full.
         cursor.execute("SET LOCAL default_statistics_target = 10")
         cursor.execute("ANALYZE variable")

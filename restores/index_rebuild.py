@@ -1,9 +1,8 @@
-"""Rebuild the block-range indexes of restored projects, behind their publication.
+"""Rebuild the block-range indexes of restored projects after publication.
 
 A restore builds them with one range for each block range, which is quick and good enough for rows
-in the order of their chunks; what is added and deleted later needs several (block_ranges.py). A
-server that is away, a session that holds it up, a project that is shut down: all of that is normal,
-and the next try comes.
+in chunk order; later inserts and deletes need several (block_ranges.py). An unreachable server, a
+session that blocks the rebuild, and a project that is shut down are all normal, and retried.
 """
 
 import uuid
@@ -21,9 +20,9 @@ from snapshots.schedule.task_limit import limit_seconds
 
 log = get_logger(__name__)
 
-# When the next try comes after one that has not said that it succeeded.
+# The delay before the retry of an attempt that did not report success.
 AGAIN = timedelta(hours=1)
-# The others have their turn in the next minute.
+# The rest wait for the next minute's tick.
 AT_A_TIME = 100
 
 
@@ -33,7 +32,7 @@ def is_wanted(restore_id: uuid.UUID) -> bool:
 
 
 def take_due(now: datetime) -> list[uuid.UUID]:
-    """Return restores whose indexes are due, and let each have an hour until the next try."""
+    """Return restores with due indexes, and put off their next try."""
     due = Restore.objects.filter(indexes_due_at__lte=now, project__state=Project.State.ACTIVE)
     found = list(due.order_by("indexes_due_at").values_list("pk", flat=True)[:AT_A_TIME])
     Restore.objects.filter(pk__in=found, indexes_due_at__lte=now).update(indexes_due_at=now + AGAIN)
@@ -41,9 +40,9 @@ def take_due(now: datetime) -> list[uuid.UUID]:
 
 
 def rebuild_indexes(restore_id: uuid.UUID) -> bool:
-    """Rebuild the indexes of a restored project; tell whether nothing is left to do.
+    """Rebuild a restored project's indexes; False if work is left to do.
 
-    Safe to repeat, to race, and to be killed at any moment.
+    Idempotent; safe to run concurrently and to kill at any moment.
     """
     restore = (
         Restore.objects.filter(pk=restore_id, indexes_due_at__isnull=False)

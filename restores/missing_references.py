@@ -13,9 +13,9 @@ from snapshots.engine.storage import Storage
 
 log = get_logger(__name__)
 
-# The report is for owners: it names so many of a kind, and counts the rest.
+# The report is for owners: it names this many of a kind and counts the rest.
 NAMED = 100
-# Where resources may name a file, and what the resource is called there.
+# Queries for the label of each resource, and for the texts in which it may name a file.
 REFERRING = (
     ("dashboard", "SELECT label, settings::text FROM dashboard"),
     ("widget", "SELECT coalesce(settings->>'label', id), settings::text FROM widget"),
@@ -46,7 +46,7 @@ def missing_references(manifest: Manifest, storage: Storage, dsn: str) -> dict[s
 
 
 def _excluded(manifest: Manifest, storage: Storage) -> list[Excluded]:
-    """Return what the backup left out; nothing if that cannot be read."""
+    """Return what the backup left out; [] if that cannot be read."""
     try:
         return read_excluded(storage, manifest.contents)
     except EngineError:

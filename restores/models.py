@@ -1,4 +1,4 @@
-"""Restores and proofs: runs that make a database of a snapshot."""
+"""Restores and proofs, which make databases from snapshots, and checks."""
 
 import uuid
 
@@ -20,22 +20,22 @@ from snapshots.models import Snapshot
 
 
 class Build(Leased):
-    """What restores and proofs share: a database, and how far it is."""
+    """The fields that restores and proofs share: a database and its progress."""
 
     Step = Step
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     step = models.CharField(max_length=10, choices=Step.choices, default=Step.WAITING)
     step_started_at = models.DateTimeField(null=True)
-    # The reason for programs; empty also if it failed before that was recorded.
+    # The reason, for programs; also empty if it failed before causes were recorded.
     cause = models.CharField(max_length=CAUSE_LENGTH, blank=True, default="", db_default="")
 
-    # What is being made, written down before it exists, so that whoever follows a crash finds it.
+    # The database being made, stored before it exists, so that cleanup finds it after a crash.
     server = models.ForeignKey(DatabaseServer, models.PROTECT, null=True, related_name="+")
     prefix = models.CharField(max_length=8, blank=True)
     database = models.CharField(max_length=63, blank=True)
 
-    # Of the step at hand; the bytes are those of the objects in storage.
+    # Progress of the current step; bytes are those of the objects in storage.
     rows_done = models.BigIntegerField(default=0)
     rows_total = models.BigIntegerField(null=True)
     bytes_done = models.BigIntegerField(default=0)
@@ -50,9 +50,9 @@ class Build(Leased):
 
 
 class Restore(Build):
-    """One run that makes a new project of a snapshot."""
+    """One run that makes a new project from a snapshot."""
 
-    # Its name as the reader may read it; see projects/redaction.py.
+    # The name that the reader may see; see projects/redaction.py.
     shown_name = ANOTHER
 
     class State(models.TextChoices):
@@ -62,21 +62,21 @@ class Restore(Build):
         FAILED = "failed", "Failed"
 
     snapshot = models.ForeignKey(Snapshot, models.PROTECT, related_name="restores")
-    # Who accepted the charges, and will own the new project: a retry is the presser's.
+    # The account that accepted the charges and will own the new project; a retry replaces it.
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
-    # The system user whose command asked for it in the owner's name; "" if the owner did.
+    # The system user whose command requested it in the owner's name; "" if the owner did.
     operator = models.CharField(max_length=64, blank=True, default="", db_default="")
-    # Sent with the form, so that a double click asks for one restore. It is bound to the account
-    # that sent it (`Account.bind_request_key`).
+    # Sent with the form, so that a double click makes one restore. It is bound to the account that
+    # sent it (`Account.bind_request_key`).
     request_key = models.UUIDField(default=uuid.uuid4, editable=False, unique=True)
     name = models.CharField(max_length=100)
-    # Where an operator wants the new project; None: where there is most room.
+    # The server that an operator chose; None: the one with most room.
     wanted_server = models.ForeignKey(
         DatabaseServer, models.PROTECT, null=True, blank=True, related_name="+"
     )
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
 
-    # The price that was accepted; it does not change under way.
+    # The accepted price, which does not change during the run.
     creation_fee = models.DecimalField(max_digits=12, decimal_places=4)
     running_fee_per_hour = models.DecimalField(max_digits=12, decimal_places=4)
     currency = models.CharField(max_length=3)
@@ -86,14 +86,14 @@ class Restore(Build):
         Project, models.SET_NULL, null=True, blank=True, related_name="restored_by"
     )
 
-    # It took over the database that a proof had left, instead of loading one.
+    # Whether it took over a proof's database instead of loading one.
     was_warm = models.BooleanField(default=False)
-    # When to see again to the block-range indexes of the new project, unless a worker is at it;
-    # None: nothing is left to do. See index_rebuild.py.
+    # When to retry the rebuild of the new project's block-range indexes; None: nothing is left to
+    # do. See index_rebuild.py.
     indexes_due_at = models.DateTimeField(null=True)
-    # What the owner has to know afterwards: rows per table, what references now miss.
+    # What the owner must know afterwards: rows per table, and broken references.
     report = models.JSONField(default=dict)
-    # The lost rows that it is made for, if its owner came from there; see sought_rows.py.
+    # The lost rows that it is meant to bring back, if any were named; see sought_rows.py.
     sought = models.JSONField(null=True)
 
     class Meta:
@@ -130,7 +130,7 @@ class Restore(Build):
 
     @property
     def looked_for(self) -> SoughtRows | None:
-        """The lost rows that it is made for; None if nobody has named any."""
+        """The lost rows that it is meant to bring back, if any were named."""
         return SoughtRows.from_json(self.sought) if self.sought else None
 
     def remember(self, sought: SoughtRows) -> None:
@@ -140,7 +140,7 @@ class Restore(Build):
 
     @property
     def shown_reason(self) -> str:
-        """The reason, without a name that the reader may not read."""
+        """The reason, without a name that the reader may not see."""
         is_readable = self.shown_name == self.name
         return self.reason if is_readable else self.reason.replace(self.name, self.shown_name)
 
@@ -153,20 +153,20 @@ class Proof(Build):
         RUNNING = "running", "Running"
         PASSED = "passed", "Passed"
         FAILED = "failed", "Failed"
-        # It says nothing about the snapshot: a server was away or full, or the worker was lost.
+        # It says nothing about the snapshot: a server was unreachable or full, or the worker died.
         GIVEN_UP = "given_up", "Given up"
 
     snapshot = models.ForeignKey(Snapshot, models.PROTECT, related_name="proofs")
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
-    # Until it was ready for queries, while rows were compared already; and of the rest of the
-    # comparison after that.
+    # Seconds until it was ready for queries, with the comparison already under way, and those of
+    # the rest of the comparison.
     restore_seconds = models.FloatField(null=True)
     compare_seconds = models.FloatField(null=True)
-    # Its database was kept, closed to everybody, for a restore to take over; and what the server
-    # said of it then, which shows whether anything could have written to it since.
+    # Whether its database was kept, closed to everybody, for a restore to take over, and what the
+    # server reported about it then, which shows whether it may have been written to since.
     is_kept = models.BooleanField(default=False)
     seal = models.JSONField(default=dict)
-    # What the owner's checks have found; see checks/check_results.py.
+    # The results of the owner's checks; see checks/check_results.py.
     check_results = models.JSONField(default=list, db_default=[])
 
     class Meta:
@@ -206,7 +206,7 @@ class Proof(Build):
 
 
 class Check(models.Model):
-    """What an owner wants to be true of every backup that is proven."""
+    """A condition that an owner wants every proven backup to meet."""
 
     class Kind(models.TextChoices):
         NEWEST = "newest", "A device has a new record"
@@ -216,7 +216,7 @@ class Check(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     project = models.ForeignKey(Project, models.CASCADE, related_name="checks")
     kind = models.CharField(max_length=10, choices=Kind.choices)
-    # Empty: every device. Its name is that of the newest backup that was looked at.
+    # Empty: every device. The name comes from the newest backup that was read.
     device_id = models.CharField(max_length=24, blank=True)
     device_name = models.TextField(blank=True)
     variable = models.TextField(blank=True)
@@ -262,7 +262,7 @@ class Check(models.Model):
 
     @property
     def sentence(self) -> str:
-        """Return in words what is checked, without a full stop."""
+        """Return the check in words, without a full stop."""
         device = seen_name(self.device_name) if self.device_id else "every device"
         if self.kind == self.Kind.NEWEST:
             return f"{device} has a record younger than {count(self.hours or 0, 'hour')}"

@@ -1,9 +1,9 @@
-"""Databases without a use: left over by a run, or named by no row.
+"""Unused databases: leftovers of a run, and strays that no row names.
 
 A leftover is one that its run could not drop; its row still names it. A stray was made by a worker
-that was killed before it could write the row: a project's database is made before its row, and a
-worker that was overtaken may wake up and make another one. Until a database is settled, its role
-says which installation began it, and when.
+that was killed before it wrote the row: a project's database is made before its row, and a worker
+that lost its lease may wake up and make another one. Until a database is settled, its role says
+which installation began it, and when.
 """
 
 from datetime import datetime, timedelta
@@ -33,13 +33,13 @@ DROPPED = "database.stray_dropped"
 
 
 def drop_leftovers(now: datetime) -> list[str]:
-    """Drop the databases that ended work left over; return their names."""
+    """Drop databases left over by finished runs; return their names."""
     unwanted().update(is_kept=False)
     return [name for rows in _leftovers(now) for name in _drop_left(rows)]
 
 
 def has_leftovers(now: datetime) -> bool:
-    """Tell whether ended work left over a database."""
+    """Tell whether a finished run left over a database."""
     return any(rows.exists() for rows in [unwanted(), *_leftovers(now)])
 
 
@@ -48,7 +48,7 @@ def _leftovers(now: datetime) -> list[QuerySet[Build]]:
     idle = Q(lease_until=None) | Q(lease_until__lt=now)
     proofs = Proof.objects.exclude(state__in=Proof.UNFINISHED).filter(is_kept=False)
     restores = Restore.objects.filter(state=Restore.State.FAILED)
-    # Asked every minute, a server that is away would keep workers waiting all the time.
+    # Tried every minute, an unreachable server would keep workers waiting all the time.
     reachable = ~Q(server__in=away_servers(now))
     return [rows.filter(idle, reachable).exclude(prefix="") for rows in (proofs, restores)]
 
@@ -57,7 +57,7 @@ def _drop_left(rows: QuerySet[Build]) -> list[str]:
     dropped = []
     for row in rows.select_related("server")[:AT_A_TIME]:
         if drop_build(row.server, row.prefix):
-            # The prefix again: a retry of the restore may have begun meanwhile.
+            # Check the prefix again: a retry of the restore may have begun meanwhile.
             same = type(row)._default_manager.filter(pk=row.pk, prefix=row.prefix)
             same.update(prefix="", database="", server=None)
             log.warning("dropped what was left behind", database=row.database)
@@ -68,13 +68,13 @@ def _drop_left(rows: QuerySet[Build]) -> list[str]:
 def drop_strays() -> list[str]:
     """Drop old databases that no row names; return their names.
 
-    What another installation began is left to it, and so is what says nothing of its beginning.
+    Databases that another installation began, or of unknown origin, are left alone.
     """
     return [name for server in DatabaseServer.objects.order_by("id") for name in _drop(server)]
 
 
 def _drop(server: DatabaseServer) -> list[str]:
-    # No task is at work for longer than its limit.
+    # No task runs longer than its limit.
     older_than = DAY + settings.TASK_LIMIT
     try:
         url = answering_url(server)
@@ -90,7 +90,7 @@ def _drop(server: DatabaseServer) -> list[str]:
         except psycopg.Error as error:
             log.warning("could not drop %s", database_name(prefix), exc_info=True)
             if error.sqlstate is None:
-                # The server no longer answers: each of the others would wait for it.
+                # The server no longer answers, and every further drop would wait for it.
                 break
     return dropped
 
@@ -109,6 +109,6 @@ def _drop_one(server: DatabaseServer, url: str, prefix: str) -> bool:
 
 
 def _record_drop(server: DatabaseServer, name: str) -> None:
-    """Record a drop, once: the next sweep comes again if a killed one has left the role."""
+    """Record a drop once: a sweep after a killed one finds the role again."""
     if not AuditEvent.objects.filter(project_id=None, action=DROPPED, subject=name).exists():
         record(action=DROPPED, actor=None, subject=name, details={"server": server.name})

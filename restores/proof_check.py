@@ -25,9 +25,9 @@ from snapshots.engine.source_database import chunk_start
 Moments = npt.NDArray[np.int64]
 
 MICROSECONDS_PER_DAY = 86_400_000_000
-# Of the variables, read at a time: some 75,000 rows.
+# Blocks of variables that are read at a time: some 75,000 rows.
 BLOCKS_TOGETHER = 1_024
-# Up to so many bounds, rows are compared with each.
+# Up to this many bounds, comparing rows with each one beats a binary search.
 FEW = 16
 BLOCKS = """SELECT pg_relation_size('variable') / current_setting('block_size')::integer"""
 
@@ -51,7 +51,7 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of the database that a thread reads by itself: some tables, or blocks of one."""
+    """A part of the database for one thread: some tables, or blocks of one."""
 
     tables: tuple[Table, ...]
     blocks: BlockRange | None = None
@@ -59,13 +59,13 @@ class Piece:
 
 @dataclass
 class Found:
-    """What was read so far of a table, or of a range of the variables."""
+    """The rows read so far of a table, or of a range of the variables."""
 
     rows: int = 0
     digest: Digest = field(default_factory=Digest)
 
     def add(self, rows: int, digest: Digest) -> None:
-        """Count rows with their digest."""
+        """Add rows and their digest."""
         self.rows += rows
         self.digest += digest
 
@@ -92,9 +92,9 @@ def expectations(manifest: Manifest) -> list[Expectation]:
 class Comparison:
     """Compares every row of a new database with what was recorded.
 
-    The variables are read as they lie in the table, which needs no index and visits each block
-    once; which range of the manifest a row belongs to is found out here. Threads may each `read`
-    pieces; `conclude` comes after the last one.
+    The variables are read in physical order, which needs no index and visits each block once;
+    each row is then assigned to its range of the manifest. Threads may each `read` pieces; call
+    `conclude` after the last one.
     """
 
     def __init__(self, manifest: Manifest, on_progress: Callable[[int], None]) -> None:
@@ -105,7 +105,7 @@ class Comparison:
         self._columns = manifest.columns
         numbers = [n for n, promised in enumerate(self._promised) if promised.chunks is not None]
         self._numbers = numbers or [-1]
-        # Where each range but the first begins: earlier rows are the first one's.
+        # The start of each range except the first, which takes all earlier rows.
         self._starts = np.array(
             [
                 MICROSECONDS_PER_DAY * (promised.chunks.first or 0)
@@ -116,16 +116,16 @@ class Comparison:
         )
 
     def pieces(self, blocks: int) -> list[Piece]:
-        """List what is to be read of a database whose variables have so many blocks.
+        """List the pieces of a database whose variables have `blocks` blocks.
 
-        The resources are one: what reads row by row takes a while to connect.
+        All resources are one piece: their reader takes a while to connect.
         """
         tables = {promised.table.name: promised.table for promised in self._promised}
         has_variables = tables.pop(VARIABLE.name, None)
         pieces = [Piece(tuple(tables.values()))]
         if has_variables:
             firsts = range(0, max(blocks, 1), BLOCKS_TOGETHER)
-            # The last one has no end: rows that nobody expects are found, too.
+            # The last one is open-ended, so that unexpected rows are found too.
             ends = [*firsts[1:], None]
             pieces += [
                 Piece((VARIABLE,), BlockRange(first, end))
@@ -156,7 +156,7 @@ class Comparison:
     def _by_range(
         self, part: pa.Table, words: tuple[Words, Words]
     ) -> list[tuple[int, int, Digest]]:
-        """Sum up rows by the range that they belong to; a part has rows of few of them."""
+        """Sum up rows by their range; the rows of a part are in few ranges."""
         ranges = self._ranges_of(part["time"].cast(pa.int64()).to_numpy())
         counts = np.bincount(ranges)
         sums = []
@@ -167,10 +167,10 @@ class Comparison:
         return sums
 
     def _ranges_of(self, moments: Moments) -> npt.NDArray[np.intp]:
-        """Return which range each moment is in.
+        """Return the range of each moment.
 
-        Rows that lie together are of few ranges, and comparing all with the bounds of these takes a
-        tenth of a search for each.
+        Neighbouring rows are in few ranges, and comparing all rows with the bounds of these takes a
+        tenth of the time of a search for each row.
         """
         ends = [moments.min(), moments.max()] if len(moments) else [0, 0]
         first, last = np.searchsorted(self._starts, ends, "right")
@@ -208,7 +208,7 @@ def count_blocks(connection: Connection) -> int:
 
 
 class ProofProgress:
-    """Reports how far a comparison is; a quiet one is still indexing until `start`."""
+    """Reports a comparison's progress; if quiet, as indexing until `start`."""
 
     def __init__(
         self, manifest: Manifest, on_progress: OnProgress, *, is_quiet: bool = False
@@ -219,19 +219,19 @@ class ProofProgress:
         self._total_bytes = sum(segment.bytes for segment in manifest.segments)
 
     def add(self, rows: int) -> None:
-        """Count rows that were compared; what the report raises ends the run."""
+        """Count compared rows; an error raised by the report ends the run."""
         check_stopped()
         with self._lock:
             self._rows += rows
-            self._tell()
+            self._report()
 
     def start(self) -> None:
-        """Tell from now on."""
+        """Report the comparison from now on."""
         with self._lock:
             self._is_quiet = False
-            self._tell()
+            self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._is_quiet:
             self._on_progress(Progress(self._total, self._total, Step.INDEXING))
             return

@@ -17,15 +17,15 @@ from snapshots.models import Snapshot
 log = get_logger(__name__)
 
 WEEK = timedelta(days=7)
-# A proof that was given up says nothing of its snapshot, and is tried again after this time.
+# A proof that was given up says nothing about its snapshot; retry it after this time.
 TRY_AGAIN_AFTER = timedelta(hours=6)
 
 
 def queue_proofs(now: datetime) -> list[UUID]:
-    """Queue the proofs that policies ask for, while few enough are waiting.
+    """Queue the proofs that policies ask for, up to PROOFS_AT_ONCE.
 
-    Proofs need no hurry and a lot of work: so few are under way at once that backups and restores,
-    which share the workers with them, are not kept waiting.
+    Proofs are heavy and not urgent: the limit keeps them from delaying backups and restores, which
+    share their workers.
 
     Returns:
         The new proofs, for the caller to enqueue.
@@ -38,7 +38,7 @@ def queue_proofs(now: datetime) -> list[UUID]:
 
 
 def wanted(now: datetime) -> QuerySet[Snapshot]:
-    """Return the newest snapshots of which the policies ask for a proof."""
+    """Return the newest snapshots that the policies want proven."""
     newest = (
         Snapshot.objects.completed()
         .filter(project=OuterRef("pk"))
@@ -65,11 +65,11 @@ def wanted(now: datetime) -> QuerySet[Snapshot]:
             Q(project__main_database__proof_policy=MainDatabase.ProofPolicy.EVERY)
             | Q(last_at=None)
             | Q(last_at__lte=now - WEEK)
-            # The next one after a failure is proven at once: until then no backup is known as good.
+            # After a failure, prove the next one at once: until then no backup is known to be good.
             | Q(last_verdict=Snapshot.Verdict.FAILED)
         )
         .exclude(Exists(tried))
-        # A restore under way will prove it as well.
+        # An unfinished restore will prove it as well.
         .exclude(Exists(Restore.objects.unfinished().filter(snapshot=OuterRef("pk"))))
     )
 
@@ -78,8 +78,8 @@ def wanted(now: datetime) -> QuerySet[Snapshot]:
 def queue_proof(snapshot_id: UUID) -> Proof | None:
     """Queue a proof of a stored snapshot, whatever the policy.
 
-    None if one is waiting, or the snapshot is gone. The lock keeps retention from removing the
-    snapshot between the check and the insert.
+    Returns None if one is unfinished or the snapshot is gone. The lock keeps retention from
+    removing the snapshot between the check and the insert.
     """
     stored = Snapshot.objects.completed().select_for_update(of=("self",))
     snapshot = stored.filter(pk=snapshot_id).first()

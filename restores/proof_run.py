@@ -31,11 +31,11 @@ UNEXPECTED = "Something went wrong on our side. The operators' log has the detai
 def run_proof(proof_id: uuid.UUID, on_progress: OnProgress | None = None) -> Ran:
     """Prove the snapshot of a queued proof; see `LeasedJob.run`.
 
-    However it ends, its scratch database is dropped; but for one that passed and is kept for a warm
-    restore, if an operator asked for that.
+    The scratch database is dropped however the proof ends, unless it passed and the project keeps
+    one for a warm restore.
 
     Args:
-        on_progress: Told how far it is, beside the row.
+        on_progress: Called with the progress, which the row stores as well.
     """
     return ProofJob(proof_id, on_progress).run()
 
@@ -75,7 +75,7 @@ class ProofJob(BuildJob[Proof]):
         )
 
     def _check(self, built: Built) -> Checked:
-        """Make the owner's checks; whatever they find, the proof has passed."""
+        """Run the owner's checks; the proof passes whatever they find."""
         place = ScratchDatabase(
             server_url(built.instance.server), self.prefix, built.manifest.taken_at
         )
@@ -84,7 +84,7 @@ class ProofJob(BuildJob[Proof]):
 
     def _pass(self, built: Built, checked: Checked) -> None:
         snapshot = self.row.snapshot
-        # One in which something of the checks may be left is no restored project's.
+        # A database that may still have the role of the checks must not become a project's.
         may_keep = checked.is_clean and keeps_warm(snapshot.project_id)
         seal = keep(self) if may_keep else None
         with transaction.atomic():

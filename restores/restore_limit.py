@@ -1,4 +1,4 @@
-"""A limit on the restores that an owner has under way, each of which makes a database."""
+"""The limit on an owner's restores under way, since each makes a database."""
 
 from uuid import UUID
 
@@ -11,12 +11,12 @@ from restores.models import Restore
 
 
 def limit_reached(account: Account, *, request_key: UUID | None = None) -> str:
-    """Say that an account can ask for no further restore now; "" if it can.
+    """Explain that an account is at its limit of restores; "" if it is not.
 
-    An operator who restores in an owner's name has no limit, and takes none of the owner's places.
+    An operator's restores in an owner's name are unlimited, and do not count against the owner.
 
     Args:
-        request_key: Of the restore that is asked for, which is not counted: a second click may
+        request_key: The key of the requested restore, which is not counted: a second click may
             find it under way.
     """
     most = settings.RESTORES_AT_ONCE

@@ -32,9 +32,9 @@ class NewProject:
     """The project that a restore is to make.
 
     Attributes:
-        request_key: Names the request, so that asking twice makes one project.
-        server: Where its database is placed; if None, where there is most room.
-        shown_terms: The prices that were accepted, as `Quote.terms`; empty: whatever they are.
+        request_key: Identifies the request, so that repeating it makes no second project.
+        server: The server for its database; None: the one with most room.
+        shown_terms: The prices that were accepted, as `Quote.terms`; empty: any.
     """
 
     name: str
@@ -73,7 +73,7 @@ def request_restore(*, snapshot: Snapshot, actor: Account, wanted: NewProject) -
             )
     except IntegrityError as error:
         same = _earlier(wanted)
-        if same is not None:  # of a moment ago
+        if same is not None:  # A concurrent request stored it.
             return same
         raise RestoreRefusedError(
             f"You are already restoring a project named “{wanted.name}”.",
@@ -84,7 +84,7 @@ def request_restore(*, snapshot: Snapshot, actor: Account, wanted: NewProject) -
 
 
 def _earlier(wanted: NewProject) -> Restore | None:
-    # Also if another owner has tried it again since, and it is theirs now.
+    # It stays the same request even if another owner has retried the restore, and owns it now.
     return Restore.objects.filter(request_key=wanted.request_key).first()
 
 
@@ -102,7 +102,7 @@ def _check_request(actor: Account, name: str, accepted_charges: bool) -> str:
 
 
 def _check_readable(snapshot: Snapshot) -> None:
-    """Refuse what cannot be restored now, before the owner waits for it."""
+    """Refuse what cannot be restored now, before the owner starts to wait."""
     _check_state(snapshot)
     try:
         with check_storage_on_missing():
@@ -148,7 +148,7 @@ def _create(snapshot: Snapshot, actor: Account, wanted: NewProject) -> Restore:
 
 
 def _check_limit(actor: Account, request_key: uuid.UUID) -> None:
-    """Refuse one restore too many; two requests at once are counted one after the other."""
+    """Refuse a restore beyond the limit; a lock serializes the count."""
     Account.objects.select_for_update(no_key=True).get(pk=actor.pk)
     if reached := limit_reached(actor, request_key=request_key):
         raise RestoreRefusedError(reached, status=CONFLICT)
@@ -157,11 +157,11 @@ def _check_limit(actor: Account, request_key: uuid.UUID) -> None:
 def retry_restore(*, restore: Restore, actor: Account) -> Restore:
     """Queue a failed restore again, with its name and its price.
 
-    The actor accepts the price and owns the new project, also if another owner asked first.
+    The actor accepts the price and owns the new project, even if another owner asked first.
 
     Raises:
-        RestoreRefusedError: it has not failed, its name or its snapshot has gone meanwhile, or the
-            actor has too many others under way.
+        RestoreRefusedError: it has not failed, its name is taken or its snapshot gone by now, or
+            the actor has too many others under way.
     """
     if restore.state != Restore.State.FAILED:
         raise RestoreRefusedError(NOT_FAILED, status=CONFLICT)
@@ -186,13 +186,13 @@ def retry_restore(*, restore: Restore, actor: Account) -> Restore:
         ) from error
     restore.refresh_from_db()
     if restore.requested_by_id != actor.pk:
-        # Another owner has pressed at the same moment, and the new project will be theirs.
+        # Another owner retried at the same moment, and will own the new project.
         raise RestoreRefusedError(NOT_FAILED, status=CONFLICT)
     return restore
 
 
 def _queue_again(restore: Restore, actor: Account) -> bool:
-    """Queue the restore if it still is a failed one; tell whether it was."""
+    """Queue the restore if it is still failed; tell whether it was."""
     queued = Restore.objects.filter(pk=restore.pk, state=Restore.State.FAILED).update(
         state=Restore.State.QUEUED,
         step=Restore.Step.WAITING,

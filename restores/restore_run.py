@@ -51,11 +51,11 @@ UNEXPECTED = "Something unexpected went wrong. Try again. If it fails again, tel
 def run_restore(restore_id: uuid.UUID, on_progress: OnProgress | None = None) -> Ran:
     """Make the new project of a queued restore; see `LeasedJob.run`.
 
-    Called again for the same restore, at the same time or later, it makes no second project. After
-    a failure no database, role, project or charge is left.
+    Running it again for the same restore, even concurrently, makes no second project. A failure
+    leaves no database, role, project or charge.
 
     Args:
-        on_progress: Told how far it is, beside the row.
+        on_progress: Called with the progress, which the row stores as well.
     """
     asked = Restore.objects.filter(pk=restore_id).values_list("operator", flat=True).first()
     with acting_by_command(asked or ""):
@@ -63,14 +63,14 @@ def run_restore(restore_id: uuid.UUID, on_progress: OnProgress | None = None) ->
 
 
 def may_pass(error: Exception) -> bool:
-    """Tell whether a server or the storage was away, and time alone may help."""
+    """Tell whether a server or the storage was unreachable: worth a retry."""
     if isinstance(error, StorageError):
         return True
     return _is_away(error) or _is_away(error.__cause__)
 
 
 def _is_away(error: BaseException | None) -> bool:
-    # A full disk waits for an operator, who had better hear of it now.
+    # A full disk needs an operator, who should hear of it now and not after the retries.
     away = (psycopg.OperationalError, psycopg.InterfaceError, AdbcError)
     return isinstance(error, away) and not isinstance(error, psycopg.errors.DiskFull)
 
@@ -130,13 +130,13 @@ class RestoreJob(BuildJob[Restore]):
 
     @transaction.atomic
     def _hold_right(self) -> None:
-        """Ask again whether the account that asked for the restore may have it."""
+        """Check again that the requesting account may still restore."""
         project = self.row.snapshot.project
         hold_right(self.row.requested_by, Permission.MANAGE_BACKUPS, project)
 
     @transaction.atomic
     def _publish(self, instance: Instance, *, report: JsonObject, was_warm: bool) -> None:
-        """Show the project, charge for it and finish: all of it, or nothing."""
+        """Publish the project, charge for it and finish, all or nothing."""
         self.renew()
         self._hold_right()
         restore, source = self.row, self.row.snapshot.project
@@ -158,7 +158,7 @@ class RestoreJob(BuildJob[Restore]):
             cause="",
             report=report,
             was_warm=was_warm,
-            # It may wait for its message; the tick sends another one then.
+            # The task is enqueued at once; if its message is lost, the tick sends another then.
             indexes_due_at=timezone.now() + AGAIN,
             **({"rows_done": rows} if rows else {}),
         )
@@ -166,7 +166,7 @@ class RestoreJob(BuildJob[Restore]):
         log.info("restore %s made project %s", self.pk, project.pk)
 
     def _record_project(self, project: Project, source: Project, first_run: datetime) -> None:
-        """Write what became of the restore, and in the new project where it comes from."""
+        """Record the completed restore, and the origin of the new project."""
         actor, restore = self.row.requested_by, {"restore": str(self.pk)}
         record(
             action="restore.completed",
@@ -191,7 +191,7 @@ class RestoreJob(BuildJob[Restore]):
 
 
 def _settings_of(source: Project) -> BackupSettings:
-    """Return settings that back the new project up as its source is."""
+    """Return the source's backup settings, for the new project."""
     main = source.main_database
     return BackupSettings(
         backup_time=main.backup_time,
@@ -202,7 +202,7 @@ def _settings_of(source: Project) -> BackupSettings:
 
 
 def _report(manifest: Manifest, target: Target) -> JsonObject:
-    """Gather what the owner has to know of the new project."""
+    """Gather what the owner must know about the new project."""
     return {
         "table_rows": manifest.table_rows,
         "tokens": manifest.table_rows.get("token", 0),

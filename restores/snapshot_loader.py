@@ -1,4 +1,4 @@
-"""Load a snapshot into a database that the same restore has made."""
+"""Load a snapshot into a database that the same restore made."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -37,11 +37,11 @@ from snapshots.engine.storage import Storage
 
 log = get_logger(__name__)
 
-# What PostgreSQL says of rows that a table cannot hold: classes of SQLSTATE (its Appendix A).
+# Classes of SQLSTATE for rows that a table cannot hold (PostgreSQL's Appendix A).
 DATA_EXCEPTION, INTEGRITY_VIOLATION = "22", "23"
-# So few variables are loaded before a second connection would be open.
+# This many variables are loaded before a second connection would be open.
 FEW_ROWS = 32_768
-# Rows of resources between two looks at whether the load is to end: a tenth of a second.
+# Rows of resources between two checks for a stop: a tenth of a second.
 BLOCK_ROWS = 4_096
 
 
@@ -50,14 +50,14 @@ class LoadError(EngineError):
 
 
 class UnloadableError(LoadError):
-    """It is the snapshot's rows that the new database does not take."""
+    """The new database rejects the snapshot's rows."""
 
     cause = Cause.DAMAGED
 
 
 @dataclass(frozen=True)
 class Target:
-    """The new database: its address with the right to change its schema, and its prefix."""
+    """The new database: a DSN that may change its schema, and its prefix."""
 
     dsn: str
     prefix: str
@@ -71,9 +71,9 @@ class Loaded(NamedTuple):
 
 
 def drop_excluded(target: Target) -> None:
-    """Take out what backups of older versions hold although it is excluded.
+    """Remove excluded settings that backups of older versions still hold.
 
-    After the comparison with the backup, which has it.
+    Call it after the comparison with the backup, which has them too.
 
     Raises:
         LoadError: the database does not answer.
@@ -85,7 +85,7 @@ def drop_excluded(target: Target) -> None:
 
 @contextmanager
 def load_errors() -> Iterator[None]:
-    """Turn what the database driver raises into a sentence for an owner."""
+    """Turn errors of the database driver into a sentence for an owner."""
     try:
         yield
     except psycopg.errors.DiskFull as error:
@@ -110,10 +110,10 @@ def load_rows(
     loaders: int,
     on_progress: OnProgress,
 ) -> BareTable:
-    """Fill a new, empty database with a snapshot's rows; variable ids and tokens are new.
+    """Load a snapshot into a new database, with new variable ids and tokens.
 
     Returns:
-        What an `IndexBuild` makes the database ready for queries with.
+        The dropped indexes and triggers, for an `IndexBuild` to recreate.
 
     Raises:
         EngineError: storage or the database failed, or the snapshot is damaged.
@@ -128,7 +128,7 @@ def load_rows(
 
 
 def _open_loader(target: Target) -> Connection:
-    # Nobody can lose what is not published: only the last commit has to be on disk.
+    # Nothing is published yet, so only the last commit has to reach the disk.
     return pgsession.connect(target.dsn, autocommit=True, settings={"synchronous_commit": "off"})
 
 
@@ -143,8 +143,8 @@ def _check_target(connection: Connection, target: Target) -> None:
 
 
 def _strip(connection: Connection) -> BareTable:
-    """Make ready for loading: nothing on the variables, and no rows of provisioning's."""
-    # The snapshot has its own.
+    """Strip the variables for loading, and delete provisioning's own rows."""
+    # The snapshot has its own rows for these.
     connection.execute("DELETE FROM profile")
     connection.execute("DELETE FROM run_settings")
     return strip(connection)
@@ -186,7 +186,7 @@ def _copy(connection: Connection, table: str, rows: pa.Table) -> None:
 
 
 def _load_tokens(connection: Connection, rows: pa.Table, target: Target, keys: Keyring) -> None:
-    """Give every token a new value, and note which old one it takes the place of."""
+    """Load tokens with new values, and note which old one each replaces."""
     tokens = [mint(kind, prefix=target.prefix, keys=keys) for kind in rows["kind"].to_pylist()]
     old_hash, old_last_four = rows["hash"], rows["last_four"]
     rows = rows.drop_columns(["hash", "last_four"])
@@ -244,14 +244,14 @@ class _Load:
         self._total_bytes = sum(segment.bytes for segment in manifest.segments)
 
     def run(self, connection: Connection, loaders: int) -> None:
-        """Load everything over the given connection and others beside it."""
+        """Load everything over the given connection and further ones."""
         segments = self._manifest.of(VARIABLE.name)
         is_small = sum(segment.rows for segment in segments) <= FEW_ROWS
         jobs = [self._load_resources, *map(self._job, number_segments(segments))]
         workers = 1 if is_small else min(loaders, len(jobs))
         with ExitStack() as others:
-            # Before the first row: a session that finds the disk full is refused without a
-            # SQLSTATE, and would be taken for a server that is away.
+            # Connect before the first row: once the disk is full, a new session is refused without
+            # a SQLSTATE, which would pass for an unreachable server.
             free = [others.enter_context(_open_loader(self._target)) for _ in range(workers - 1)]
             free.append(connection)
             run_parallel(

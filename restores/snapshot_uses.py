@@ -1,4 +1,4 @@
-"""What restores and proofs are reading of a project's snapshots."""
+"""A project's snapshots that restores and proofs are reading."""
 
 from uuid import UUID
 
@@ -19,7 +19,7 @@ def snapshots_being_read(project_id: UUID) -> set[UUID]:
 
 
 def with_uses(snapshots: SnapshotQuerySet) -> SnapshotQuerySet:
-    """Load each snapshot's unfinished restore, and if it is being proven."""
+    """Load each snapshot's unfinished restore and whether a proof is too."""
     restores, proofs = (
         runs.unfinished().filter(snapshot=OuterRef("pk"))
         for runs in (Restore.objects, Proof.objects)

@@ -1,4 +1,4 @@
-"""Rows that an owner has lost: what a restore is meant to bring back."""
+"""The lost rows that a restore is meant to bring back."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -7,10 +7,10 @@ from typing import Self
 
 @dataclass(frozen=True)
 class SoughtRows:
-    """The rows of a device that were looked for in a backup, and are in it.
+    """A device's lost rows, which were looked for and found in a backup.
 
     Attributes:
-        name: Of the device, as the backup knows it.
+        name: The device's name in the backup.
         day: In UTC; None means all days.
     """
 
@@ -25,27 +25,27 @@ class SoughtRows:
 
     @property
     def until(self) -> datetime | None:
-        """Return when the day has ended; None for all days, and the last that Python has."""
+        """Return when the day ends; None for all days and for `date.max`."""
         if self.since is None or self.day == date.max:
             return None
         return self.since + timedelta(days=1)
 
     def in_query(self) -> dict[str, str]:
-        """Return what the address of a confirmation carries."""
+        """Return the query parameters of the confirmation page."""
         return {"device": self.device, **({"day": self.day.isoformat()} if self.day else {})}
 
     def in_transfer(self) -> dict[str, str]:
-        """Return what the address of the page “Move data” carries."""
+        """Return the query parameters of the page “Move data”."""
         period = {"start": self.since, "end": self.until}
         moments = {name: moment.isoformat() for name, moment in period.items() if moment}
         return {"device": self.device, **moments}
 
     def as_json(self) -> dict[str, object]:
-        """Return plain values, for the row of the restore."""
+        """Return JSON values, which the restore's row stores."""
         return {**self.in_query(), "name": self.name}
 
     @classmethod
     def from_json(cls, values: dict[str, str]) -> Self:
-        """Read what `as_json` gave."""
+        """Parse what `as_json` returned."""
         day = values.get("day")
         return cls(values["device"], values["name"], date.fromisoformat(day) if day else None)

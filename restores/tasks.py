@@ -1,4 +1,4 @@
-"""What workers do for this app."""
+"""The Celery tasks of this app."""
 
 import uuid
 
@@ -21,7 +21,7 @@ def run_restore(restore_id: str) -> None:
 
 @app.task
 def rebuild_indexes(restore_id: str) -> None:
-    """Give a restored project the indexes of a project that lives."""
+    """Rebuild a restored project's indexes for lasting use."""
     index_rebuild.rebuild_indexes(uuid.UUID(restore_id))
 
 
@@ -33,11 +33,11 @@ def run_proof(proof_id: str) -> None:
 
 @app.task
 def drop_leftovers() -> None:
-    """Drop the databases of ended work that nobody needs."""
+    """Drop databases left over by finished runs."""
     orphan_databases.drop_leftovers(timezone.now())
 
 
 @app.task
 def drop_strays() -> None:
-    """Drop databases that nobody has written down."""
+    """Drop old databases that no row names."""
     orphan_databases.drop_strays()

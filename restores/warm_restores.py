@@ -45,13 +45,13 @@ WANTED = Q(
 
 
 def keeps_warm(project_id: UUID) -> bool:
-    """Tell whether the database of the project's next proof is kept."""
+    """Tell whether to keep the database of the project's next proof."""
     rows = MainDatabase.objects.filter(pk=project_id, warm_restore=True)
     return rows.exclude(proof_policy=MainDatabase.ProofPolicy.OFF).exists()
 
 
 def keep(job: BuildJob[Proof]) -> Seal | None:
-    """Close the database of a proof that passed; None if it cannot be kept."""
+    """Close the database of a passed proof; None if it cannot be kept."""
     if job.server is None:
         return None
     try:
@@ -77,15 +77,15 @@ def kept_for(snapshot: Snapshot) -> Proof | None:
 
 
 def take_over(job: BuildJob[Restore]) -> Built | None:
-    """Make the kept database of the snapshot this restore's own.
+    """Take over the database that a proof kept of the restore's snapshot.
 
-    None if that cannot be. Nothing is compared again: the proof has compared every row, and nothing
-    has changed since.
+    Returns None if that is impossible. Rows are not compared again: the proof compared them all,
+    and nothing has changed since.
     """
     proof = _kept(job.row.snapshot)
     if proof is None or proof.server is None or not _is_where_wanted(proof, job.row):
         return None
-    # Before the database is taken: a damaged manifest must not use it up.
+    # Load the manifest before the claim: a damaged one must not use up the database.
     manifest = load_manifest(reading_storage(), job.row.snapshot)
     if not _claim(proof):
         return None
@@ -106,7 +106,7 @@ def take_over(job: BuildJob[Restore]) -> Built | None:
 
 
 def switch_warm_restore(project: Project, *, on: bool) -> None:
-    """Keep the databases of a project's proofs from now on, or no longer."""
+    """Turn a project's warm restores on or off."""
     changed = MainDatabase.objects.filter(pk=project.pk, warm_restore=not on)
     with transaction.atomic():
         if changed.update(warm_restore=on):
@@ -119,13 +119,13 @@ def switch_warm_restore(project: Project, *, on: bool) -> None:
 
 
 def release_kept(project_id: UUID, *, but: UUID) -> None:
-    """Let go of what earlier proofs have kept, for the tick to drop."""
+    """Release the databases that earlier proofs kept; the tick drops them."""
     kept = Proof.objects.filter(snapshot__project=project_id, is_kept=True)
     kept.exclude(pk=but).update(is_kept=False)
 
 
 def unwanted() -> QuerySet[Proof]:
-    """Return the proofs whose kept database is not wanted any more."""
+    """Return the proofs whose kept database is no longer wanted."""
     kept = Proof.objects.filter(is_kept=True)
     return kept.exclude(pk__in=kept.filter(WANTED))
 
@@ -140,7 +140,7 @@ def _is_where_wanted(proof: Proof, restore: Restore) -> bool:
 
 
 def _claim(proof: Proof) -> bool:
-    """Take the database if it is kept; no tick drops it during the lease."""
+    """Claim the database if it is kept; no tick drops it during the lease."""
     ours = Proof.objects.filter(pk=proof.pk, is_kept=True)
     until = timezone.now() + settings.LEASE
     return bool(ours.update(is_kept=False, lease_until=until))
@@ -162,7 +162,7 @@ def _rename(proof: Proof, prefix: str) -> Instance:
 
 
 def _make_new(target: Target, proof: Proof) -> None:
-    """Give the database ids and tokens of its own, as loading would."""
+    """Give the database a new prefix and new tokens, as a load would."""
     with pgsession.connect(target.dsn) as connection:
         check_writes(connection, Seal(**proof.seal))
         renamed = connection.execute(
@@ -172,13 +172,13 @@ def _make_new(target: Target, proof: Proof) -> None:
         )
         if renamed.fetchone() is None:
             raise SealBrokenError("it is not the database that the proof made")
-        # An older version may have kept it.
+        # A proof of an older version may have left them in.
         remove_excluded_settings(connection)
         renew_tokens(connection, prefix=target.prefix, keys=keyring())
 
 
 def _forget(proof: Proof) -> None:
-    """Drop what is left under the old name, and store that it is gone."""
+    """Drop what is left under the old name, and clear it from the row."""
     if drop_build(proof.server, proof.prefix):
         gone = Proof.objects.filter(pk=proof.pk, prefix=proof.prefix)
         gone.update(prefix="", database="", lease_until=None)
