@@ -1,4 +1,4 @@
-"""The data of immutable devices by their chunk period."""
+"""List and delete the data of immutable devices by chunk period."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from psycopg import Connection
 
 
 class Chunk(NamedTuple):
-    """The records from `start` up to, and without, `end`."""
+    """The records from `start` up to, but excluding, `end`."""
 
     start: datetime
     end: datetime
@@ -32,7 +32,7 @@ def list_chunks(connection: Connection, device_id: str) -> list[Chunk]:
 
 
 def delete_chunk(connection: Connection, device_id: str, start: datetime, end: datetime) -> int:
-    """Delete a device's records of a period; returns how many there were."""
+    """Delete a device's records of a period; return how many there were."""
     return connection.execute(
         """DELETE FROM variable WHERE time >= %s AND time < %s
            AND series_id IN (SELECT id FROM series WHERE device_id = %s)""",

@@ -1,4 +1,4 @@
-"""Types of columns: what PostgreSQL and segments call them."""
+"""Column types, as PostgreSQL and segments name them."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ import pyarrow as pa
 
 
 class ColumnType(StrEnum):
-    """A type by PostgreSQL's name for it, as its function format_type writes it."""
+    """A type, by the name that PostgreSQL's function format_type writes."""
 
     INTEGER = "integer"
     BIGINT = "bigint"
@@ -23,7 +23,7 @@ class ColumnType(StrEnum):
         return self in (ColumnType.TEXT, ColumnType.JSON)
 
 
-# What is not here is text in a segment: names, ids, and what is cast to text.
+# All other types are text in a segment: names, ids, and what is cast to text.
 ARROW_TYPES = {
     "boolean": pa.bool_(),
     "smallint": pa.int16(),
@@ -34,14 +34,14 @@ ARROW_TYPES = {
     "bytea": pa.binary(),
     ColumnType.MOMENT: pa.timestamp("us", "UTC"),
 }
-# Drivers hand these over better as text.
+# Drivers handle these better as text.
 CAST_TO_TEXT = frozenset({ColumnType.JSON, "jsonb", "uuid"})
-# Microseconds between 1970 and 2000, from where PostgreSQL counts.
+# Microseconds from 1970 to 2000, where PostgreSQL starts to count.
 POSTGRESQL_EPOCH = 946_684_800_000_000
 
 
 def arrow_type(kind: str) -> pa.DataType:
-    """Return what values of a PostgreSQL type are in a segment."""
+    """Return the Arrow type in a segment of a PostgreSQL type."""
     return ARROW_TYPES.get(kind, pa.string())
 
 
@@ -50,8 +50,8 @@ class Column:
     """A column whose type the code depends on.
 
     Attributes:
-        is_nullable: Rows may lack it.
-        is_rare: Most rows do, so that it is asked for only if some row has it.
+        is_nullable: Whether rows may lack it.
+        is_rare: Whether most rows do, so that it is read only if some row has it.
     """
 
     name: str
@@ -61,14 +61,14 @@ class Column:
 
     @property
     def segment_names(self) -> tuple[str, ...]:
-        """What it is called in a segment, where a point is two columns of doubles."""
+        """Its names in a segment, where a point is two columns of doubles."""
         return ("longitude", "latitude") if self.type == ColumnType.POINT else (self.name,)
 
     def scalars(self, of: str = "") -> tuple[str, ...]:
-        """Write what SQL can compare: coordinates of a point, text of JSON.
+        """Write expressions that SQL can compare: coordinates, JSON as text.
 
         Args:
-            of: The name by which a query knows the table.
+            of: The table's alias in the query.
         """
         name = f"{of}.{self.name}" if of else self.name
         if self.type == ColumnType.POINT:

@@ -1,4 +1,4 @@
-"""Records that a device has already, told apart from new ones."""
+"""Tell records that a device already has from new ones."""
 
 import json
 from collections import Counter
@@ -10,10 +10,10 @@ from backups_portal.projectdb.catalogue import variable_scalars
 from backups_portal.projectdb.record_writer import find_series
 from backups_portal.projectdb.records import Record
 
-# What a record says beside its series and time.
+# The columns that are compared besides series and time.
 SAID = ", ".join(variable_scalars(without=("series_id", "time", "created_at", "id"), of="stored"))
-# What one transaction has stored itself is left out. `OFFSET 0` keeps each pair one look into the
-# index on (series_id, time). Times are compared in milliseconds, which is what files say.
+# Ignores what this transaction stored itself. `OFFSET 0` keeps each pair one lookup in the index on
+# (series_id, time). Times are compared in milliseconds, the precision of files.
 READ_STORED = f"""
     SELECT place, {SAID}
     FROM unnest(%s::integer[], %s::timestamptz[])
@@ -30,26 +30,26 @@ Key = tuple[object, ...]
 
 
 class Duplicates:
-    """Find out, batch by batch, which records of a file a device has already.
+    """Finds, batch by batch, the records of a file that a device already has.
 
-    A record is the same if its variable, value, unit, time, location, metadata and group are. Two
-    equal records of the file are two: each row of the device takes the place of one of them.
+    Records are equal if their variable, value, unit, time, location, metadata and group are. Equal
+    records of the file count separately: each row of the device matches only one of them.
     """
 
     def __init__(self, connection: Connection, device_id: str, *, any_group: str) -> None:
-        """Look at a device within the transaction that stores the new records.
+        """Compare with a device, in the transaction that stores the new records.
 
         Args:
-            any_group: The group of records that name none: a row of any group is the same.
+            any_group: The group of records that name none; they match rows of any group.
         """
         self._connection = connection
         self._device_id = device_id
         self._any_group = any_group
-        # By the hash of a key: how many of the device's rows have taken no record's place yet.
+        # How many of the device's rows are still unmatched, by the hash of their key.
         self._left: dict[int, int] = {}
 
     def new_of(self, records: list[Record]) -> list[Record]:
-        """Return the records that the device does not have, in their order.
+        """Return the records that the device does not have, in order.
 
         Raises:
             UnknownDeviceError: there is no such device.
@@ -67,8 +67,8 @@ class Duplicates:
         ]
 
     def _take(self, key: Key, stored: Counter[Key]) -> bool:
-        """Take a row of the device that is this record, if one is left."""
-        # Of the text of it: hash(-1) is hash(-2), and so is that of tuples with them.
+        """Match a record with an unmatched row of the device, if one is left."""
+        # Hash the key's text: hash(-1) equals hash(-2), also inside tuples.
         number = hash(repr(key))
         left = self._left.get(number, stored[key])
         if left:

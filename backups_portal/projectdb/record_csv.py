@@ -1,6 +1,6 @@
-"""Write records as CSV in TagoIO's format, which the import of CSV files takes.
+"""Write records as CSV in TagoIO's format, which the CSV import reads.
 
-The columns are described in transfers/csv_files/csv_format.py, which reads them.
+transfers/csv_files/csv_format.py, which reads the columns, describes them.
 """
 
 import csv
@@ -35,7 +35,7 @@ def write_rows(rows: Iterable[RecordRow]) -> Iterator[str]:
 
 
 def _typed(value: object) -> tuple[str, str]:
-    """Return the type of a value, and how it is written."""
+    """Return the type of a value, and its text."""
     if value is None:
         return "none", ""
     if isinstance(value, bool):

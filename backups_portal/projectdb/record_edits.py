@@ -15,7 +15,7 @@ from backups_portal.projectdb.records import Record, RecordError, parse_record
 EDITABLE = ("value", "unit", "group", "time", "location", "metadata")
 CLEARABLE = ("value", "unit", "location", "metadata")
 PLACE = "series_id, time, id"
-# Of an edit, whether it names them: null may be their new value.
+# Fields for which an edit passes a flag if it names them: null may be their new value.
 FLAGGED = ("time", "value", "location", "metadata")
 UPDATE = """
     UPDATE variable
@@ -38,18 +38,19 @@ UPDATE = """
 def edit_records(
     connection: Connection, device: Device, items: Sequence[Mapping[str, object]]
 ) -> int:
-    """Change what each item names of a record; returns how many there were.
+    """Change the fields of records that items name; return how many changed.
 
     Args:
-        device: With all of its series.
-        items: {id, value?, unit?, group?, time?, location?, metadata?} each. All or none is done.
+        device: The device with all of its series.
+        items: {id, value?, unit?, group?, time?, location?, metadata?} each. All are changed, or
+            none.
 
     Raises:
-        RecordError: an item is none, or names a value that cannot be stored.
+        RecordError: an item is not a record, or names a value that cannot be stored.
     """
     changes = _by_number(items, device.prefix)
     with connection.transaction():
-        # Waits for other edits of the same device, so that none of them is lost.
+        # The lock waits for other edits of the same device, so that none of them is lost.
         connection.execute("SELECT FROM device WHERE id = %s FOR NO KEY UPDATE", [device.id])
         edits = [
             _edit(place, *changes[place.number]) for place in _places(connection, device, changes)
@@ -76,7 +77,7 @@ def _by_number(
 
 
 class _Place(NamedTuple):
-    """A stored record: its number, its group, and what its series says of it."""
+    """A stored record: its number, its group and its series."""
 
     number: int
     group: str
@@ -84,7 +85,7 @@ class _Place(NamedTuple):
 
 
 class _Edit(NamedTuple):
-    """What becomes of a stored record: the fields that are named, with their values."""
+    """An edit of a stored record: the fields that are named, and their values."""
 
     number: int
     key: tuple[str, str, str | None]
@@ -104,7 +105,7 @@ def _places(connection: Connection, device: Device, numbers: Iterable[int]) -> l
 def _edit(place: _Place, position: int, item: Mapping[str, object]) -> _Edit:
     if "serie" in item and "group" not in item:
         item = {**item, "group": item["serie"]}
-    # A record always has a time and a group; null empties the rest.
+    # A record always has a time and a group; null clears the other fields.
     named = {
         name: item[name]
         for name in EDITABLE
@@ -123,7 +124,7 @@ def _edit(place: _Place, position: int, item: Mapping[str, object]) -> _Edit:
 
 
 def _update(connection: Connection, device: Device, edits: Sequence[tuple[int, _Edit]]) -> None:
-    """Write what is named; the rest of a record stays as it was, byte for byte."""
+    """Write the named fields; the others stay the same, byte for byte."""
     records = [edit.record for _, edit in edits]
     connection.execute(
         UPDATE,
@@ -152,11 +153,11 @@ def delete_records(
     each: bool = False,
     order: str = "",
 ) -> int:
-    """Delete the records that a reading would return; returns how many.
+    """Delete the records that the same read would return; return how many.
 
     Args:
-        each: The window counts for each variable by itself.
-        order: By which they are chosen; that of the selection unless given.
+        each: Whether the window applies to each variable separately.
+        order: The order in which they are chosen; by default, the selection's.
     """
     groups = by_variable(device.series) if each else [device.series]
     found = [

@@ -2,7 +2,7 @@
 
 The order is total and the same for every request: by time, ties by number, which ascends with
 insertion. Each series is read through its index from one end, and PostgreSQL merges them, so that
-a page costs its own rows and not the device's.
+a page costs its own rows and not all rows of the device.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import NamedTuple
 MERGED_SERIES = 48
 OPERATORS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "eq": "=", "ne": "<>"}
 NO_LIMIT = 2**62
-# Of values: all types, those of records that have one, and those to calculate with.
+# Types of series: all of them, those with values, and those with numbers.
 TYPES = ("number", "string", "boolean", "none")
 VALUED = ("number", "string", "boolean")
 NUMERIC = ("number",)
@@ -26,7 +26,7 @@ _as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Series(NamedTuple):
-    """What the records of a series share; `type` is number, string, boolean or none."""
+    """What a series' records share; `type`: number, string, boolean or none."""
 
     id: int
     variable: str
@@ -42,7 +42,7 @@ class Position(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Which of the records in order are wanted: so many, behind so many others."""
+    """Which records in order to return: at most `limit`, after `skip` others."""
 
     limit: int = NO_LIMIT
     skip: int = 0
@@ -50,15 +50,15 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Selection:
-    """What records must be like; what is empty or None does not matter.
+    """The conditions on records; those that are empty or None do not apply.
 
     Attributes:
-        numbers: Of records, those behind their ids.
+        numbers: Numbers of records, from their ids.
         values: Text forms, so that `7` is the number 7.
         compared: A name of OPERATORS and the number that a value is compared with.
-        located: Only those with a location.
-        valued: Only those with a value: records of any type can lack it.
-        after: Only those that come later than this position in the order that is asked for.
+        located: Only records with a location.
+        valued: Only records with a value: those of any type can lack it.
+        after: Only records that come after this position in the requested order.
     """
 
     groups: tuple[str, ...] = ()
@@ -96,7 +96,7 @@ class Selection:
 
     def _is_after(self, position: Position) -> tuple[str, Parameters]:
         sign = "<" if self.descending else ">"
-        # The first half is what the index can use.
+        # The index can use the first half only.
         return (
             f"time {sign}= %(at)s AND (time {sign} %(at)s OR variable.id {sign} %(at_number)s)",
             {"at": position.time, "at_number": position.number},
@@ -104,7 +104,7 @@ class Selection:
 
     @property
     def order(self) -> str:
-        """By time and number."""
+        """The order by time and number, as SQL."""
         return "time DESC, id DESC" if self.descending else "time, id"
 
 
@@ -149,8 +149,8 @@ def find(
     Args:
         series: At least one.
         columns: Expressions over `variable` and over `series`, which has id, type and head.
-        order: Of the records, by names of columns; that of the selection unless it is given.
-        name: Of its parameters, if several queries are put together.
+        order: Names of columns to order by; by default, the selection's order.
+        name: A prefix of its parameters, for when several queries are combined.
     """
     where, values = selection.conditions()
     read = _merged if len(series) <= MERGED_SERIES else _joined
@@ -160,7 +160,7 @@ def find(
 
 
 def _merged(series: Sequence[Series], select: str, where: str, name: str) -> tuple[str, Parameters]:
-    """Query each series by itself, which PostgreSQL reads side by side."""
+    """Query each series separately, for PostgreSQL to merge."""
     values: Parameters = {}
     branches = []
     for index, item in enumerate(series):
@@ -184,6 +184,6 @@ def _joined(series: Sequence[Series], select: str, where: str, name: str) -> tup
 
 
 def head_of(series: Series) -> str:
-    """Write what the JSON of all records of a series has in common."""
+    """Write the part of the JSON that all records of a series share."""
     unit = "" if series.unit is None else f',"unit":{_as_json(series.unit)}'
     return f'","variable":{_as_json(series.variable)}{unit},"time":"'

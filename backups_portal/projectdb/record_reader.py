@@ -1,6 +1,6 @@
 """Read data records: pages of them as JSON, and aggregates.
 
-PostgreSQL writes the JSON: taking rows apart here and writing them again would double the time.
+PostgreSQL writes the JSON: decoding rows here and encoding them again would double the time.
 """
 
 import re
@@ -23,10 +23,9 @@ from backups_portal.projectdb.record_writer import UnknownDeviceError
 from backups_portal.projectdb.records import parse_moment
 
 STAMP = """'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'"""
-# SQL can store moments that no answer can hold; see stored_json.py.
+# SQL can store moments that no answer can represent; see stored_json.py.
 CREATED = "greatest('0001-01-01Z', least(created_at, '9999-12-31 23:59:59.999Z'))"
-# What a record consists of; the keys that it lacks are left out. Numbers that JSON lacks, such as
-# NaN, are texts.
+# A record; keys without a value are left out. Numbers that JSON lacks, such as NaN, become texts.
 COLUMNS = "variable.*, series.type AS type, series.head AS head"
 RECORD = f"""concat('{{"id":"', %(prefix)s::text, lpad(to_hex(id), 16, '0'), '","device":"',
     %(device)s::text, head, to_char(time, {STAMP}), '","group":', to_json(group_key),
@@ -36,7 +35,7 @@ RECORD = f"""concat('{{"id":"', %(prefix)s::text, lpad(to_hex(id), 16, '0'), '",
     ',"location":{{"type":"Point","coordinates":[' || to_json(location[0]) || ','
         || to_json(location[1]) || ']}}',
     ',"metadata":' || metadata, ',"created_at":"', to_char({CREATED}, {STAMP}), '"}}')"""
-# The same as `head_of` makes, for series that are looked up in the same statement.
+# The same text as `head_of` writes, for series that are looked up in the same statement.
 HEAD = """concat('","variable":', to_json(series.variable), ',"unit":' || to_json(series.unit),
     ',"time":"')"""
 AGGREGATES = ("avg", "sum", "min", "max")
@@ -50,12 +49,12 @@ ESCAPES = re.compile(
     r"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
-# Whatever else a record holds, these come before it, and no text holds unescaped quotes.
+# These come before everything else in a record, and no text holds unescaped quotes.
 PLACE = re.compile(r'\{"id":"([0-9a-f]+)".*?,"time":"([^"]+)"', re.DOTALL)
 
 
 class Device(NamedTuple):
-    """A device, and the series of it that a request asks for."""
+    """A device, and those of its series that a request asks for."""
 
     id: str
     prefix: str
@@ -63,12 +62,12 @@ class Device(NamedTuple):
     series: list[Series]
 
     def of_types(self, types: Sequence[str]) -> "Device":
-        """Return the device with its series of some types only."""
+        """Return the device with only its series of some types."""
         return self._replace(series=[item for item in self.series if item.type in types])
 
 
 class Wanted(NamedTuple):
-    """Which series of a device are looked at: by exact names, all if empty, and by type."""
+    """Which series of a device to read: by names, all if empty, and by type."""
 
     variables: Sequence[str]
     types: Sequence[str]
@@ -85,9 +84,9 @@ class Page(NamedTuple):
 
 
 def _without_halves(text: str) -> str:
-    """Replace halves of surrogate pairs in JSON by the replacement sign.
+    """Replace halves of surrogate pairs in JSON by the replacement character.
 
-    The type json takes it from SQL; readers of answers that are strict do not.
+    PostgreSQL's type json accepts such halves; strict parsers of answers do not.
     """
     if "\\ud" not in text and "\\uD" not in text:
         return text
@@ -146,10 +145,10 @@ def read_one_each(
     """Read one record of each variable, in the order of the selection.
 
     Args:
-        order: By names of columns; the first record is the one.
+        order: Names of columns to order a variable's records by; the first one is read.
     """
     where, values = selection.conditions()
-    # Which series there are need not be asked first: each is looked up through its index.
+    # The series need not be fetched first: the statement looks up each through its index.
     statement = f"""SELECT {RECORD} FROM (
         SELECT DISTINCT ON (name) * FROM (
             SELECT series.variable AS name, series.type, {HEAD} AS head, one.*
@@ -193,7 +192,7 @@ def _read(
 
 
 def position_of(record: str, prefix: str) -> Position:
-    """Return the place of a record that has been read."""
+    """Return the position of a record that has been read."""
     found = PLACE.match(record)
     if found is None:
         raise ValueError("a record begins with its id and its time")
@@ -227,7 +226,7 @@ def _over(
 def aggregate(
     connection: Connection, device: Device, selection: Selection, function: str
 ) -> float | None:
-    """Compute one number of all numeric values; None if there are none."""
+    """Aggregate all numeric values; None if there are none."""
     device = device.of_types(NUMERIC)
     where, values = selection.conditions()
     number = f"{_checked(function, AGGREGATES)}(number_value)"
@@ -243,7 +242,7 @@ def aggregate_by(
     function: str,
     interval: str,
 ) -> list[tuple[datetime, float]]:
-    """Compute one number for each interval that has numbers, by its start; newest first."""
+    """Aggregate each interval that has numbers, by its start; newest first."""
     device = device.of_types(NUMERIC)
     where, values = selection.conditions()
     bucket = f"date_trunc('{_checked(interval, INTERVALS)}', time, 'UTC')"

@@ -30,8 +30,8 @@ def send(
 
     Args:
         records: At most MAX_RECORDS; see records.py for what they may hold. Those without a group
-            share a new one, those without a time get `now`.
-        most: How many records a mutable device may have, 0: any number.
+            share a new one; those without a time get `now`.
+        most: The limit of records on a mutable device; 0: no limit.
 
     Returns:
         How many were stored; their ids ascend in the order given.
@@ -58,7 +58,7 @@ def store(
     now: datetime,
     most: int = 0,
 ) -> None:
-    """Store records that have been read already: all of them, or none.
+    """Store records that have been parsed already: all of them, or none.
 
     Raises:
         RecordError: the device would have more than `most` records.
@@ -93,7 +93,7 @@ def _parse(records: Sequence[Mapping[str, object]], now: datetime) -> list[Recor
 def ensure_series(
     connection: Connection, device_id: str, keys: set[SeriesKey]
 ) -> dict[SeriesKey, int]:
-    """Return the numbers of a device's series, and make missing ones.
+    """Return the numbers of a device's series, making missing ones.
 
     Until the transaction ends, the device cannot be deleted.
 
@@ -105,13 +105,13 @@ def ensure_series(
     missing = keys - found.keys()
     if missing:
         make_series(connection, [(device_id, *key) for key in sorted(missing, key=str)])
-        # Another request may have made some of them at the same time: ask, do not assume.
+        # Another request may have made some of them at the same time, so look them up again.
         found = find_series(connection, device_id, wanted)
     return found
 
 
 def make_series(connection: Connection, series: Sequence[tuple[str, str, str, str | None]]) -> None:
-    """Make the series that there are not: device, variable, type and unit of each."""
+    """Make missing series, given the device, variable, type and unit of each."""
     columns = [list(column) for column in zip(*series, strict=True)] or [[]] * 4
     connection.execute(
         """INSERT INTO series (device_id, variable, type, unit)
@@ -124,7 +124,7 @@ def make_series(connection: Connection, series: Sequence[tuple[str, str, str, st
 def find_series(
     connection: Connection, device_id: str, variables: list[str]
 ) -> dict[SeriesKey, int]:
-    """Return the numbers of a device's series of some variables.
+    """Return the numbers of a device's series for some variables.
 
     Raises:
         UnknownDeviceError: there is no such device.
@@ -141,7 +141,9 @@ def find_series(
 
 
 def lock_device(connection: Connection, device_id: str) -> str:
-    """Lock a device against storing until the transaction ends; get its type.
+    """Lock out other writers of a device until the transaction ends.
+
+    Returns its type.
 
     Raises:
         UnknownDeviceError: there is no such device.
@@ -156,7 +158,7 @@ def lock_device(connection: Connection, device_id: str) -> str:
 
 def check_room(connection: Connection, device_id: str, more: int, most: int) -> None:
     """Raise RecordError if a mutable device would have too many records."""
-    # Others that store records of the device wait until these are there to be counted.
+    # The lock makes concurrent requests wait until these records can be counted.
     if lock_device(connection, device_id) != "mutable":
         return
     found = connection.execute(
@@ -169,7 +171,7 @@ def check_room(connection: Connection, device_id: str, more: int, most: int) -> 
 
 
 def delete_of_device(connection: Connection, device_id: str) -> int:
-    """Delete all records of a device; returns how many there were."""
+    """Delete all records of a device; return how many there were."""
     cursor = connection.execute(
         "DELETE FROM variable WHERE series_id IN (SELECT id FROM series WHERE device_id = %s)",
         [device_id],

@@ -1,4 +1,4 @@
-"""Check data records of clients, and bring them into the stored form.
+"""Check data records from clients, and convert them to the stored form.
 
 The rules are those of the TagoIO API's data routes.
 """
@@ -15,7 +15,7 @@ MAX_UNIT = 25
 MAX_GROUP = 100
 MAX_VALUE_BYTES = 6 * 1024
 MAX_METADATA_BYTES = 10 * 1024
-# Integers up to this are all doubles.
+# Doubles represent every integer up to this one.
 MAX_INTEGER = 2**53
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -27,7 +27,7 @@ class RecordError(ValueError):
 
     Attributes:
         reason: Why, fit for the client.
-        index: Which record of the request it is, from 0; None for the request itself.
+        index: The record's position in the request, from 0; None for the request itself.
     """
 
     def __init__(self, reason: str, *, index: int | None = None) -> None:
@@ -57,16 +57,16 @@ class Record(NamedTuple):
     metadata: str | None
 
 
-# Without the constructor of named tuples, which is written in Python and takes as long again.
+# Skips the constructor of named tuples, which is written in Python and doubles the time.
 _new_tuple = tuple.__new__
-# What a client sent as variable, unit and group.
+# The variable, unit and group that a client sent.
 Names = tuple[object, object, object]
 
 
 class RecordParser:
-    """Reads what a client sent as records; unknown keys are ignored.
+    """Parses the records that a client sent; unknown keys are ignored.
 
-    Records of one request have few variables and groups: each is checked once.
+    Records of one request have few variables and groups, so each is checked once.
 
     Args:
         now: The time of a record that has none.
@@ -78,7 +78,7 @@ class RecordParser:
         self._known: dict[Names, tuple[str, str | None, str]] = {}
 
     def parse(self, item: Mapping[str, object]) -> Record:
-        """Read a record.
+        """Parse a record.
 
         Raises:
             RecordError: a value is missing, of the wrong type, or too long.
@@ -123,7 +123,7 @@ class RecordParser:
 
 
 def parse_record(item: Mapping[str, object], *, now: datetime, group: str) -> Record:
-    """Read a single record as `RecordParser` does."""
+    """Parse a single record as `RecordParser` does."""
     return RecordParser(now=now, group=group).parse(item)
 
 
@@ -170,7 +170,7 @@ def _storable(text: str, name: str) -> str:
     if "\0" in text:
         raise RecordError(f"{name} holds a NUL character, which PostgreSQL cannot store")
     if not text.isascii():
-        # Half of a surrogate pair, which JSON can hold and UTF-8 cannot.
+        # It may hold half of a surrogate pair, which JSON can express and UTF-8 cannot.
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -179,7 +179,7 @@ def _storable(text: str, name: str) -> str:
 
 
 def parse_moment(value: object) -> datetime:
-    """Read a moment in UTC with milliseconds; finer digits are cut.
+    """Parse a moment in UTC with milliseconds; finer digits are cut.
 
     Accepts a datetime, ISO 8601 with or without zone (without means UTC), a date, and
     milliseconds since 1970.

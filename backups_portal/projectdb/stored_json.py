@@ -1,7 +1,7 @@
-"""Read JSON of a project's database so that answers can hold it, whatever wrote it.
+"""Read any JSON of a project's database so that answers can hold it.
 
-SQL can store what the API would not take: numbers beyond 64 bits or double precision, a thousand
-levels of lists. Each is answered as it stands in the database.
+SQL can store what the API would reject: numbers beyond 64 bits or double precision, a thousand
+levels of lists. They are returned exactly as stored.
 """
 
 import json
@@ -14,11 +14,11 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 
 from backups_portal.lib.json_types import JsonObject
 
-# As many levels of lists and objects as a body may have; answers wrap a few more around it, and
-# orjson writes 254 in all.
+# The most levels of lists and objects in a body; answers wrap a few more around it, and orjson
+# writes 254 in all.
 DEEPEST = 200
 _ROOM = 254 - DEEPEST
-# So many digits may be more than 64 bits or double precision hold; jsonb writes no exponents.
+# This many digits may exceed 64 bits or double precision; jsonb writes no exponents.
 _LONG_NUMBER = re.compile(rb"[\d.]{17}")
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]', re.DOTALL)
 
@@ -35,12 +35,12 @@ def is_too_deep(value: object) -> bool:
 
 
 def may_be_deep(text: bytes) -> bool:
-    """Tell whether a JSON text has enough brackets for more than DEEPEST levels."""
+    """Tell whether a JSON text has more opening brackets than DEEPEST."""
     return text.count(b"[") + text.count(b"{") > DEEPEST
 
 
 def load_json(text: str | bytes | bytearray | memoryview) -> Any:
-    """Read a column's JSON; what Python has no value for stays text."""
+    """Parse a column's JSON; what Python cannot represent stays text."""
     text = text.encode() if isinstance(text, str) else bytes(text)
     try:
         value = json.loads(text, **_AS_TEXT) if _LONG_NUMBER.search(text) else orjson.loads(text)
@@ -50,12 +50,12 @@ def load_json(text: str | bytes | bytearray | memoryview) -> Any:
 
 
 def dump_json(value: object) -> bytes:
-    """Write a value that `load_json` has read as JSON."""
+    """Write a value that `load_json` returned as JSON."""
     return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
 
 
 def _number(text: str) -> Any:
-    """Read a number; keep its text if Python would change its value."""
+    """Parse a number; keep its text if Python would change its value."""
     number = float(text) if "." in text else int(text) if len(text) < 19 else None
     return number if str(number) == text else orjson.Fragment(text)
 
@@ -64,7 +64,7 @@ _AS_TEXT: Any = {"parse_int": _number, "parse_float": _number}
 
 
 def _members(text: str) -> Any:
-    """Read an object and keep its values as JSON text; keep anything else as text."""
+    """Parse an object, keeping its values as JSON text; keep the rest as text."""
     if not text.startswith("{"):
         return orjson.Fragment(text)
     members: JsonObject = {}
