@@ -1,9 +1,9 @@
 """Rebuild block-range indexes (BRIN) with several ranges after a load.
 
-A new heap is in the order of its chunks and numbers, so that the least and the greatest value of a
-block range find them, and such an index takes a quarter of the time. It is of little use once
-PostgreSQL fills gaps in old pages with new rows; by then indexes that keep several ranges have
-taken its place (decisions 0002 and 0043).
+A new heap is in the order of chunks and numbers, so the least and the greatest value of a block
+range are enough to find them, and such an index builds in a quarter of the time. It becomes useless
+once PostgreSQL fills gaps in old pages with new rows; by then, indexes that keep several ranges
+have replaced it (decisions 0002 and 0043).
 """
 
 import time
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import Connection, sql
 
-# Any number will do, as long as it is ours: "bb" in ASCII.
+# The key of an advisory lock; any number of our own would do: "bb" in ASCII.
 REBUILD_LOCK = 0x6262
-# How long the rebuild waits for sessions that began before; nobody waits for it meanwhile.
+# How long the rebuild waits for earlier sessions, without making others wait.
 PATIENCE_SECONDS = 30.0
 MAX_DEADLOCKS = 5
 LOOK_SECONDS = 0.2
-# The name of an index until it replaces the one in use.
+# The name of an index until it replaces the current one.
 DRAFT = "{}_draft"
 SEVERAL, ONE = "_minmax_multi_ops", "_minmax_ops"
 
@@ -30,7 +30,7 @@ USERS = """SELECT DISTINCT virtualtransaction FROM pg_locks
 
 
 class BusyError(Exception):
-    """Another session rebuilds the indexes of this database, or uses its records for long."""
+    """Another session rebuilds the same indexes, or uses the records for long."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class BlockRanges:
 
     @property
     def draft(self) -> str:
-        """The name of one that is being built."""
+        """The name of the index while it is being built."""
         return DRAFT.format(self.name)
 
 
@@ -53,7 +53,7 @@ BLOCK_RANGES = (
 )
 CREATE = """CREATE INDEX CONCURRENTLY {draft} ON variable
     USING brin ({column} {operators}) WITH (pages_per_range = 32, autosummarize)"""
-# Whether it is usable, and keeps several ranges.
+# Whether an index is usable, and whether it keeps several ranges.
 STATE = """SELECT indisvalid, opcname LIKE %s FROM pg_index
     JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_opclass ON pg_opclass.oid = indclass[0]
     WHERE indrelid = 'public.variable'::regclass AND relname = %s"""
@@ -67,39 +67,39 @@ def with_one_range(definition: str) -> str:
 def rebuild_block_ranges(inside: Connection) -> list[str]:
     """Replace the indexes of one range; return the names of those replaced.
 
-    Nobody waits for it: it takes no lock that a reader or a writer needs, and gives up after
-    `PATIENCE_SECONDS` where it waits for a session itself. Safe to repeat, also after it was
-    interrupted at any moment.
+    It takes no lock that blocks readers or writers, and gives up after waiting
+    `PATIENCE_SECONDS` for another session. Safe to repeat, also after an interruption at any
+    moment.
 
     Args:
-        inside: Outside a transaction, opened by the role that made the database; it gets our limit
-            for locks.
+        inside: A connection outside a transaction, opened by the role that made the database; its
+            `lock_timeout` is set.
 
     Raises:
         BusyError: another session rebuilds them, or uses the records for longer than that.
-        psycopg.errors.LockNotAvailable: a session held it up; try again later.
+        psycopg.errors.LockNotAvailable: a session blocked it; try again later.
         psycopg.Error: the database cannot be reached or refuses.
     """
     patience = f"{PATIENCE_SECONDS * 1000:.0f}ms"
     inside.execute("SELECT set_config('lock_timeout', %s, false)", [patience])
-    # The project's own sessions need the other cores.
+    # Leave the other cores to the project's own sessions.
     inside.execute("SET max_parallel_maintenance_workers = 0")
     row = inside.execute("SELECT pg_try_advisory_lock(%s)", [REBUILD_LOCK]).fetchone()
     if row != (True,):
         raise BusyError("another session rebuilds them")
-    # The lock ends with the session, which may be broken.
+    # No `finally` is needed for the lock: it ends with the session, which an error may have broken.
     rebuilt = [index.name for index in BLOCK_RANGES if _replace_with_retries(inside, index)]
     if rebuilt:
-        # The loader has looked at few rows only.
+        # The restore's own ANALYZE sampled few rows only.
         inside.execute("ANALYZE variable")
     inside.execute("SELECT pg_advisory_unlock(%s)", [REBUILD_LOCK])
     return rebuilt
 
 
 def _replace_with_retries(inside: Connection, index: BlockRanges) -> bool:
-    """Replace an index; retry if a session that summarizes blocks deadlocked with us.
+    """Replace an index; retry after a deadlock with a block summarization.
 
-    The server ends one of the two; what an ended build left is taken up or dropped.
+    The server aborts one of the two; the next try resumes or drops what an aborted build left.
     """
     for _ in range(MAX_DEADLOCKS):
         try:
@@ -115,7 +115,7 @@ def _replace(inside: Connection, index: BlockRanges) -> bool:
         return False
     _wait_for_users(inside)
     if name == (True, True):
-        # An interrupted build has left nothing else behind than its draft.
+        # An interrupted build left only its draft behind.
         _drop(inside, index.draft)
         return False
     if draft != (True, True):
@@ -131,10 +131,10 @@ def _replace(inside: Connection, index: BlockRanges) -> bool:
 
 
 def _wait_for_users(inside: Connection) -> None:
-    """Wait for those who use the records now, such as a backup.
+    """Wait for the sessions that use the records now, such as a backup.
 
-    A build that waited for them in vain would leave its draft, which every writer fills until the
-    next try.
+    A build that gave up waiting for them would leave its draft, which every writer would have to
+    maintain until the next try.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     left = _users(inside)

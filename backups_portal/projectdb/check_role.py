@@ -1,8 +1,8 @@
-"""The role in which owners' checks look at a scratch database, and can do nothing else.
+"""The role of owners' checks, which may only read a scratch database.
 
-It lives as long as the checks run, enters this one database, and reads the few columns that checks
-ask for. Its name follows from the prefix of its database, as that of the database's own role does:
-whoever drops the database drops it as well (provisioning.py), whatever became of its maker.
+It exists while the checks run, can enter this one database, and can read the few columns that
+checks need. Its name is derived from the database's prefix, so that dropping the database drops the
+role as well (provisioning.py), whatever happened to the worker that made it.
 """
 
 import secrets
@@ -26,14 +26,14 @@ READABLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "variable": ("series_id", "time", "number_value"),
     }
 )
-# Long enough for all checks; nobody signs in with it later, even if nobody can drop it.
+# Long enough for all checks; even if the role cannot be dropped, nobody can sign in later.
 VALID_FOR = timedelta(minutes=10)
 READ_ONLY: Mapping[str, str] = MappingProxyType(
     {
         "default_transaction_read_only": "on",
-        # Nobody writes to the database, so that whoever holds a lock does not let go soon.
+        # Nothing should write to the database, so a lock that is held will not be released soon.
         "lock_timeout": "5s",
-        # What a check sorts or hashes stays small; a scratch database is beside main ones.
+        # Sorts and hashes stay small, because main databases share the server.
         "work_mem": "16MB",
         "max_parallel_workers_per_gather": "0",
     }
@@ -42,15 +42,15 @@ READ_ONLY: Mapping[str, str] = MappingProxyType(
 
 @contextmanager
 def check_session(url: str, *, prefix: str, statement_seconds: float) -> Iterator[Connection]:
-    """Open a session that may look at a scratch database; drop its role afterwards.
+    """Open a read-only session in a scratch database, with a temporary role.
 
     Args:
         url: The server, with the role that made the database.
-        statement_seconds: After so long the server itself ends a statement.
+        statement_seconds: The server's time limit for a statement.
 
     Raises:
         psycopg.Error: the server refuses, or is gone. If it is raised on leaving, the role may
-            still be there, and goes with its database.
+            still exist; it is dropped with its database.
     """
     settings = {**READ_ONLY, "statement_timeout": f"{int(statement_seconds * 1000)}ms"}
     address = make_check_role(url, prefix=prefix, settings=settings)
@@ -62,10 +62,10 @@ def check_session(url: str, *, prefix: str, statement_seconds: float) -> Iterato
 
 
 def make_check_role(url: str, *, prefix: str, settings: Mapping[str, str]) -> str:
-    """Make the role with its rights, or nothing at all; return its address.
+    """Make the role with its rights, all or nothing; return its URL.
 
     Args:
-        settings: Of its sessions, unless they say otherwise.
+        settings: The role's default settings.
 
     Raises:
         psycopg.Error: the server refuses, or is gone.
@@ -81,7 +81,7 @@ def make_check_role(url: str, *, prefix: str, settings: Mapping[str, str]) -> st
             ).format(**names, password=verifier, until=sql.Literal(until))
         )
         for name, value in settings.items():
-            # Whoever else might sign in with it is held to the same.
+            # Set on the role too, so that they apply to any other session that it might open.
             connection.execute(
                 sql.SQL("ALTER ROLE {role} SET {name} TO {value}").format(
                     **names, name=sql.Identifier(name), value=sql.Literal(value)
@@ -105,9 +105,9 @@ def make_check_role(url: str, *, prefix: str, settings: Mapping[str, str]) -> st
 
 
 def drop_check_role(url: str, *, prefix: str) -> None:
-    """Drop the role, and take its rights from the database that stays.
+    """Drop the role, and revoke its rights in the database, which stays.
 
-    `DROP OWNED` would do both in a word, but takes more rights than the maker of a role has.
+    `DROP OWNED` would do both at once, but needs more rights than the maker of a role has.
 
     Raises:
         psycopg.Error: the server refuses, or is gone.
@@ -133,6 +133,6 @@ def _names(prefix: str) -> dict[str, sql.Identifier]:
 @contextmanager
 def _inside(url: str, prefix: str) -> Iterator[Connection]:
     address = database_url(url, database=database_name(prefix))
-    # Nobody else is in a scratch database: a lock there is no reason to wait for.
+    # Nothing else uses a scratch database, so waiting long for a lock there makes no sense.
     with pgsession.connect(address, autocommit=True, settings=pgsession.PAGE) as connection:
         yield connection

@@ -1,8 +1,7 @@
-"""Names that a whole PostgreSQL server knows, and that several portals may use side by side.
+"""Names of roles and databases, which all portals of a server share.
 
-Roles and databases are known to all of a server. Those of projects have random names; what a portal
-makes once carries its installation's id, or a second portal would find the first one's, which it
-may not use.
+Those of projects are random. What a portal makes once carries its installation's id; otherwise a
+second portal on the same server would find the first one's, which it may not use.
 """
 
 import hashlib
@@ -16,8 +15,8 @@ SCHEMA = Path(__file__).with_name("schema.sql")
 LARGE_OBJECTS = Path(__file__).with_name("large_objects.sql")
 TRACKING = Path(__file__).with_name("tracking.sql")
 LEDGER = Path(__file__).with_name("ledger.sql")
-# Tables that tell of the database itself: a project's own role reads them, and only triggers and
-# the portal write them, or an owner, who has the address, could make a backup lie.
+# Tables about the database itself. A project's role may only read them; triggers and the portal
+# write them. Otherwise an owner, who has the database's URL, could falsify a backup.
 INTERNAL_TABLES = tuple(table.name for table in TABLES if table.excluded == INTERNAL)
 GRANTS = (
     "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
@@ -26,10 +25,10 @@ GRANTS = (
     "REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {internal} FROM {role}",
     "GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {role}",
 )
-# Of versions before names had the id, which all portals of a server shared.
+# From versions before names carried the id; all portals of a server shared these.
 SHARED_GROUP = "backups_portal_projects"
 SHARED_TEMPLATE = "^bp_template_[0-9a-f]{10}$"
-# The group that has the rights in the database that one is in.
+# Finds the group that has the rights in the current database.
 GROUP_OF = f"""SELECT rolname FROM pg_class CROSS JOIN aclexplode(relacl) AS entry
     JOIN pg_roles ON pg_roles.oid = entry.grantee
     WHERE pg_class.oid = 'public.variable'::regclass AND entry.privilege_type = 'SELECT'
@@ -37,17 +36,17 @@ GROUP_OF = f"""SELECT rolname FROM pg_class CROSS JOIN aclexplode(relacl) AS ent
 
 
 def schema_name() -> str:
-    """Name the schema of this version; it changes when the schema does."""
+    """Name this version's schema; the name changes whenever the schema does."""
     schema = b"".join(file.read_bytes() for file in (SCHEMA, TRACKING, LEDGER, LARGE_OBJECTS))
     rights = repr((GRANTS, INTERNAL_TABLES)).encode()
     return hashlib.sha256(schema + rights).hexdigest()[:10]
 
 
 def template_name(installation: str) -> str:
-    """Name the template that an installation copies databases of this schema from.
+    """Name the template of an installation's databases with this schema.
 
     Args:
-        installation: Its id, in hex digits.
+        installation: The installation's id, in hex digits.
     """
     return f"bp_template_{installation}_{schema_name()}"
 

@@ -18,7 +18,7 @@ def database_url(
 
     Args:
         server_url: Any URL or conninfo string that libpq reads.
-        statement_seconds: After so long the server itself ends a statement.
+        statement_seconds: The server's time limit for a statement.
 
     Raises:
         psycopg.ProgrammingError: `server_url` is neither.

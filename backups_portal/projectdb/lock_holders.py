@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from backups_portal.lib import pgsession
 
-# The strongest first: the fewer others it lets by, the sooner it is what somebody waits for.
+# The strongest first: the more other modes it blocks, the likelier it is what somebody waits for.
 MODES = [
     "AccessExclusiveLock",
     "ExclusiveLock",
@@ -16,7 +16,7 @@ MODES = [
     "RowShareLock",
     "AccessShareLock",
 ]
-# Those of whole tables, which let nobody write or nobody in; rows are locked under weaker ones.
+# The first ones lock whole tables against writes or any access; rows are locked under weaker ones.
 OF_TABLES = 4
 QUICKLY = {"statement_timeout": "5s", "lock_timeout": "1s"}
 HOLDER = """
@@ -43,11 +43,12 @@ ORDER BY 4 LIMIT 1"""
 
 @dataclass(frozen=True)
 class Holder:
-    """A session with a lock that others wait for; without a process: a prepared transaction.
+    """A session, or a prepared transaction, with a lock that others wait for.
 
     Attributes:
+        pid: None for a prepared transaction.
         since: When its transaction began, or the session if the server does not track that;
-            None if it does not tell our role.
+            None if our role may not see it.
     """
 
     pid: int | None
@@ -67,25 +68,26 @@ class Holder:
 def find_holder(dsn: str, *, of_rows: bool = False) -> Holder | None:
     """Find the session that most likely keeps others waiting in a database.
 
-    It is looked for when somebody has given up waiting: PostgreSQL tells who blocks whom only as
-    long as the other waits (pg_blocking_pids).
+    This runs after a session gave up waiting, so pg_blocking_pids cannot help: it reports blockers
+    only while the blocked session waits.
 
     Args:
-        dsn: Of a role that may see other roles' sessions, for all that there is to tell.
-        of_rows: Also one that locks rows or only uses the tables, as an ALTER waits for it.
+        dsn: For full details, the URL of a role that may see other roles' sessions.
+        of_rows: Include sessions that lock rows or merely use the tables, since an ALTER waits
+            for these too.
 
     Raises:
-        psycopg.Error: the server does not tell.
+        psycopg.Error: the server does not answer.
     """
     modes = MODES if of_rows else MODES[:OF_TABLES]
     return _first(dsn, HOLDER, modes=modes)
 
 
 def find_visitor(dsn: str, database: str) -> Holder | None:
-    """Find the session in a database, or changing it, that stops a copy.
+    """Find the session in a database, or changing it, that prevents a copy.
 
     Raises:
-        psycopg.Error: the server does not tell.
+        psycopg.Error: the server does not answer.
     """
     return _first(dsn, VISITOR, database=database)
 

@@ -28,15 +28,16 @@ from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.lock_holders import find_visitor
 from backups_portal.projectdb.schema_version import SCHEMA_VERSION
 
-# What templates are copied from if a superuser has made it (large_objects.sql).
+# The base of templates, if a superuser has made it (large_objects.sql).
 BASE = "backups_portal_base"
 # Whether a project's role can make large objects here.
 OPEN_LARGE_OBJECTS = "SELECT has_function_privilege('public', 'lo_create(oid)', 'EXECUTE')"
-# Through the log: the other way copies files, between two checkpoints that all writers wait for.
+# Copy through the WAL: the other strategy copies files between two checkpoints, which slow down all
+# writers.
 STRATEGY = "wal_log"
-# Any number will do, as long as it is ours: "bp" in ASCII.
+# The key of an advisory lock; any number of our own would do: "bp" in ASCII.
 TEMPLATE_LOCK = 0x6270
-# Of pairs, with a prefix: "bd".
+# The first key of a pair, with a prefix as the second: "bd".
 DROP_LOCK = 0x6264
 
 
@@ -63,17 +64,17 @@ def database_name(prefix: str) -> str:
 
 
 def checks_role(prefix: str) -> str:
-    """Name the role in which owners' checks look at this database; see check_role.py."""
+    """Name the role of owners' checks in this database; see check_role.py."""
     return f"{database_name(prefix)}_checks"
 
 
 def on_server(url: str, *, connect_timeout: int = 10) -> Connection:
-    """Connect to the server, for statements that refuse a transaction."""
+    """Connect to the server, for statements that cannot run in a transaction."""
     return pgsession.connect(url, autocommit=True, connect_timeout=connect_timeout)
 
 
 def prepare_server(url: str, installation: str) -> None:
-    """Make an installation's group role and template; safe to repeat and to race.
+    """Make an installation's group role and template; idempotent, race-safe.
 
     Raises:
         psycopg.Error: the server cannot be reached or refuses.
@@ -107,7 +108,7 @@ def ensure_group(connection: Connection, installation: str) -> None:
 
 
 def _create_template(connection: Connection, url: str, template: str, group: str) -> None:
-    # Filled under another name and renamed, so that a half-made template is never used.
+    # Fill it under another name, then rename it, so that a half-made template is never used.
     draft = sql.Identifier(f"{template}_draft")
     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(draft))
     base = sql.Identifier(BASE if _exists(connection, BASE) else "template0")
@@ -123,10 +124,10 @@ def _create_template(connection: Connection, url: str, template: str, group: str
 
 
 def drop_older_templates(url: str, installation: str) -> list[str]:
-    """Drop templates that no longer serve this installation; returns their names.
+    """Drop templates that the installation has outgrown; return their names.
 
-    One that an older version still uses is made again by it. The group that older versions shared
-    goes as well, unless databases of another portal need it.
+    An older version that still needs one makes it again. The group that older versions shared is
+    dropped too, unless databases of another portal need it.
 
     Raises:
         psycopg.Error: the server cannot be reached.
@@ -158,10 +159,10 @@ def drop_older_templates(url: str, installation: str) -> list[str]:
 
 
 def grant_rights(inside: Connection, group: str) -> None:
-    """Give projects' roles their rights in a main database, and no others.
+    """Grant projects' roles their rights in a main database, and no others.
 
     Args:
-        group: The role that they are members of.
+        group: The group that these roles belong to.
     """
     internal = sql.SQL(", ").join(map(sql.Identifier, INTERNAL_TABLES))
     for statement in GRANTS:
@@ -169,16 +170,16 @@ def grant_rights(inside: Connection, group: str) -> None:
 
 
 def close_large_objects(inside: Connection) -> None:
-    """Keep projects from making large objects, if this role may say so."""
+    """Keep projects from making large objects, if this role is a superuser."""
     if inside.execute("SHOW is_superuser").fetchone() == ("on",):
         inside.execute(LARGE_OBJECTS.read_bytes())
 
 
 def ensure_ledger(inside: Connection) -> None:
-    """Give a main database made by an older version the ledger of transfers.
+    """Add the ledger of transfers to a main database of an older version.
 
     Args:
-        inside: Opened by the role that made the database.
+        inside: A connection of the role that made the database.
     """
     found = inside.execute("SELECT to_regclass('transfer_returned')").fetchone()
     if found is None or found[0] is None:
@@ -191,15 +192,15 @@ def ensure_ledger(inside: Connection) -> None:
 def create_database(
     url: str, *, prefix: str, password: str, project_name: str, installation: str
 ) -> Provisioned:
-    """Make a main database with a role that enters no other one.
+    """Make a main database, and a role that can enter no other one.
 
     Args:
         url: The server, with a role that may create databases and roles.
-        prefix: 8 hex digits that are no other project's.
-        password: Of the new role.
-        installation: Whose it is. Until it is settled (`settle_database`) that is written on the
-            role together with the time, so that `unsettled` finds what its maker did not live to
-            write down.
+        prefix: 8 hex digits that no other project has.
+        password: The new role's password.
+        installation: The id of the installation. Until the database is settled (`settle_database`),
+            a comment on the role holds it with the time, so that `unsettled` finds databases whose
+            maker was killed before it stored them.
 
     Raises:
         ProvisioningError: the server cannot be reached, is full, or refuses.
@@ -237,7 +238,7 @@ def create_database(
 
 @contextmanager
 def _provisioning_errors(url: str, template: str) -> Iterator[None]:
-    """Turn what the driver raises into a sentence for a page."""
+    """Turn errors of the driver into a sentence for a page."""
     try:
         yield
     except pgsession.ServerTooOldError as error:
@@ -268,11 +269,11 @@ def _by_whom(url: str, template: str) -> str:
 
 
 def create_role(connection: Connection, name: str, password: str, group: str) -> None:
-    """Make a role that may enter what it is granted, with projects' rights.
+    """Make a login role with projects' rights.
 
     Args:
-        group: The role that holds these rights.
-        password: Of random bytes, and not one that somebody thought of: it is hashed once.
+        group: The group that holds these rights.
+        password: Random bytes and not a password that a person chose, as it is hashed only once.
     """
     connection.execute(
         sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}").format(
@@ -282,7 +283,7 @@ def create_role(connection: Connection, name: str, password: str, group: str) ->
 
 
 def settle_database(url: str, *, prefix: str) -> None:
-    """Note that the database is in the catalogue: `unsettled` skips it then.
+    """Mark a database as registered, so that `unsettled` skips it.
 
     Raises:
         psycopg.Error: the server cannot be reached or refuses.
@@ -294,7 +295,7 @@ def settle_database(url: str, *, prefix: str) -> None:
 def unsettled(url: str, *, made_by: str, older_than: timedelta) -> list[str]:
     """List prefixes of databases or roles that were begun and not settled.
 
-    Only what `made_by` began itself: another installation may use the same server.
+    Lists only those that `made_by` began: other installations may use the same server.
 
     Raises:
         psycopg.Error: the server cannot be reached.
@@ -325,15 +326,15 @@ def _comment(connection: Connection, role: str, text: str | None) -> None:
 
 
 def _close_to_the_public(connection: Connection) -> None:
-    """Take PUBLIC's right to connect from every database that this role may change."""
+    """Revoke PUBLIC's right to connect to every database of this role."""
     for name in _open_databases(connection):
         try:
             connection.execute(
                 sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name))
             )
         except (psycopg.errors.InternalError_, psycopg.errors.InvalidCatalogName):
-            # Another session has changed or dropped it at the same moment, mostly to the same end.
-            # Of a row that two have changed, PostgreSQL says no more than that (XX000).
+            # Another session changed or dropped it at the same moment, most likely for the same
+            # purpose. PostgreSQL reports a row that two sessions changed as XX000 only.
             if name in _open_databases(connection):
                 raise
 
@@ -352,22 +353,23 @@ def _open_databases(connection: Connection) -> list[str]:
 def drop_database(url: str, *, prefix: str, on_dropped: Callable[[], None] = lambda: None) -> None:
     """Remove the database and the roles of a prefix, if there are any.
 
-    Several may do it at once: who ends a proof, and a tick that has found its database.
+    Several workers may do it at once, such as one that ends a proof and a tick that found its
+    database.
 
     Args:
-        on_dropped: Called when the database is gone and its role, by which sweeps find it, is not.
+        on_dropped: Called once the database is gone, but before its role, by which sweeps find it.
 
     Raises:
         psycopg.Error: the server cannot be reached or refuses.
     """
     name = sql.Identifier(database_name(prefix))
     with on_server(url) as connection:
-        # Of two that drop a role at once, PostgreSQL tells one that it could not find its row.
+        # Without the lock, one of two sessions that drop a role at once gets an error.
         number = int.from_bytes(bytes.fromhex(prefix), signed=True)
         connection.execute("SELECT pg_advisory_lock(%s, %s)", [DROP_LOCK, number])
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
         on_dropped()
-        # The database's own role last: as long as it is there, sweeps find what else is left.
+        # Drop the database's own role last: while it exists, sweeps find what else is left.
         checks = sql.Identifier(checks_role(prefix))
         for role in (checks, name):
             connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(role))

@@ -1,8 +1,8 @@
-"""Bring main databases of older versions up to this one's schema.
+"""Upgrade main databases of older versions to the current schema.
 
-Steps only add, or remove what no version reads, so that an older version that is still running goes
-on working. One exception: its backups of a database whose change marks are already closed to it
-fail, and are tried again.
+Steps only add things, or remove what no version reads, so that an older version still running keeps
+working. One exception: its backups of a database whose change marks it may no longer write fail,
+and are retried.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from backups_portal.projectdb.provisioning import (
     grant_rights,
 )
 
-# A session that waits for a lock keeps all later ones waiting.
+# A session that waits for a lock keeps all later ones waiting, so it must give up soon.
 LOCK_TIMEOUT = "5s"
 LEAVE_GROUP: tuple[LiteralString, ...] = (
     "GRANT {own} TO {role}",
@@ -39,9 +39,9 @@ class Step:
     """Something that databases made by an older version lack.
 
     Attributes:
-        name: What the command prints when it has added it.
+        name: What the command prints after adding it.
         lacks: A query that returns whether the database lacks it.
-        make: Adds it, in a transaction of its own.
+        make: Adds it; runs in a separate transaction.
     """
 
     name: str
@@ -50,12 +50,12 @@ class Step:
 
 
 def _track(inside: Connection) -> None:
-    """Track changes by whole days, and let the next backup read everything once."""
+    """Track changes by whole days, and make the next backup read everything."""
     inside.execute(TRACKING.read_bytes())
     inside.execute("INSERT INTO change_mark (chunk, rows) VALUES (NULL, 0)")
 
 
-# In the order in which they are made; new ones come last.
+# Steps in the order in which they run; add new ones at the end.
 STEPS = (
     Step(
         "the ledger of transfers",
@@ -94,7 +94,7 @@ def has_open_large_objects(inside: Connection) -> bool:
 def upgrade_database(inside: Connection, installation: str) -> list[str]:
     """Add what is missing, and remove excluded settings; return what was done.
 
-    Safe to repeat and to race.
+    Idempotent, also when run concurrently.
 
     Args:
         inside: A connection outside a transaction, opened by the role that made the database; its
@@ -119,9 +119,9 @@ def _make(inside: Connection, step: Step) -> bool:
 
 
 def _move_to_own_group(inside: Connection, installation: str) -> bool:
-    """Take the rights from the group that all portals of a server shared.
+    """Move the rights from the group that all portals of a server shared.
 
-    Returns whether that had to be done. Sessions of the project go on meanwhile.
+    Returns whether that was necessary. It does not interrupt the project's sessions.
     """
     with inside.transaction():
         inside.execute("SELECT pg_advisory_xact_lock(%s)", [TEMPLATE_LOCK])
@@ -138,8 +138,8 @@ def _move_to_own_group(inside: Connection, installation: str) -> bool:
         }
         for statement in LEAVE_GROUP:
             inside.execute(sql.SQL(statement).format(**names))
-        # Only the role that granted the membership may revoke it. If that was another one, the
-        # membership stays, and means nothing: the group has no rights here any more.
+        # Only the role that granted the membership may revoke it. If another role did, the
+        # membership stays but means nothing: the group no longer has any rights here.
         with suppress(psycopg.errors.InsufficientPrivilege), inside.transaction():
             inside.execute(sql.SQL("REVOKE {shared} FROM {role}").format(**names))
     return True

@@ -1,3 +1,3 @@
-"""Version of the schema of project databases, apart from what takes long to load."""
+"""The version of project databases' schema, in a module that loads fast."""
 
 SCHEMA_VERSION = 1

@@ -1,11 +1,11 @@
 """Keep databases closed, with evidence that nothing has written to one.
 
-A closed database accepts no connection, not even a superuser's, until somebody opens it again. That
-this was not done in between, the server itself tells: it counts the sessions ever begun in each
-database, and the rows ever written to each table. Both counts survive a clean restart;
-after a crash, and when somebody resets them, they begin again, which the time of the last reset
-shows. So what cannot be proven counts as changed. Autovacuum, which enters closed databases as well
-and writes statistics there, begins no session and writes to none of our tables.
+A closed database accepts no connection, not even a superuser's, until somebody opens it again. The
+server's own statistics show whether anybody did: they count the sessions ever begun in each
+database, and the rows ever written to each table. Both counts survive a clean restart; a crash or a
+manual reset starts them again, which changes the time of the last reset. So a database counts as
+changed unless the contrary is proven. Autovacuum enters closed databases too and writes statistics
+there, but begins no session and writes to none of our tables.
 """
 
 import time
@@ -18,25 +18,25 @@ from backups_portal.projectdb.cluster_names import group_role, schema_name
 from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.provisioning import create_role, database_name, on_server
 
-# How long the last sessions of a database may take to end, in seconds.
+# Seconds that the last sessions of a database may take to end.
 PATIENCE = 10.0
 
 
 class SealBrokenError(Exception):
-    """A kept database may have changed; `str()` of it says what was found, for the log."""
+    """A kept database may have changed; the message says how, for the log."""
 
 
 @dataclass(frozen=True)
 class Seal:
-    """What is known of a database while it stays as it is.
+    """Facts about a database that stay the same while it does not change.
 
     Attributes:
-        oid: Of the database: another one of the same name has another.
+        oid: The database's oid: another database of the same name has another one.
         sessions: Client sessions ever begun in it (pg_stat_database).
-        writes: Rows ever inserted, updated and deleted in its tables. It can be read from inside
-            only, so that `check_writes` compares it after the database was opened.
-        counted_since: When counting began again, of this database and of the server.
-        schema: The schema that it has.
+        writes: Rows ever inserted, updated and deleted in its tables. This can only be read from
+            inside, so `check_writes` compares it once the database is open.
+        counted_since: When the statistics of the database and the server were last reset.
+        schema: The name of its schema.
     """
 
     oid: int
@@ -46,20 +46,20 @@ class Seal:
     schema: str
 
     def as_json(self) -> dict[str, object]:
-        """Return plain values."""
+        """Return JSON values."""
         return asdict(self)
 
 
 def close_database(url: str, *, prefix: str) -> Seal:
-    """Close a database, drop its role, and note how it is.
+    """Close a database, drop its role, and record its state.
 
     Raises:
         psycopg.Error: the server cannot be reached or refuses.
-        SealBrokenError: somebody does not leave it.
+        SealBrokenError: a session does not leave it.
     """
     name = sql.Identifier(database_name(prefix))
     with on_server(url) as connection:
-        # A session that ends tells its counts before it leaves.
+        # A session reports its counts before it ends, so wait until all have.
         _wait_until_left(connection, prefix)
         with on_server(database_url(url, database=database_name(prefix))) as inside:
             writes = _count_writes(inside)
@@ -74,10 +74,10 @@ def close_database(url: str, *, prefix: str) -> Seal:
 
 
 def check_seal(url: str, *, prefix: str, seal: Seal) -> None:
-    """Make sure that a closed database is as it was when it was closed.
+    """Make sure that a database has not changed since it was closed.
 
     Raises:
-        SealBrokenError: it has changed, or that it has not cannot be shown.
+        SealBrokenError: it has changed, or cannot be shown not to have.
         psycopg.Error: the server cannot be reached.
     """
     with on_server(url, connect_timeout=3) as connection:
@@ -90,8 +90,8 @@ def take_over_database(
     """Rename a closed database, give it a role, and open it to that role.
 
     Raises:
-        SealBrokenError: it has changed; it is as it was.
-        psycopg.Error: the server cannot be reached or refuses; it has the old name or the new one.
+        SealBrokenError: it has changed; this call has not touched it.
+        psycopg.Error: the server cannot be reached or refuses; the database may have either name.
     """
     names = {
         "old": sql.Identifier(database_name(old)),
@@ -129,10 +129,10 @@ def _check(connection: Connection, prefix: str, seal: Seal) -> None:
 
 
 def check_writes(connection: Connection, seal: Seal) -> None:
-    """Make sure from inside that no row was written since the database was closed.
+    """Make sure from inside that no row was written since it was closed.
 
     Raises:
-        SealBrokenError: some were.
+        SealBrokenError: some rows were.
     """
     found = _count_writes(connection)
     if found != seal.writes:
@@ -162,7 +162,7 @@ def _read_seal(connection: Connection, prefix: str, writes: int) -> Seal:
 
 
 def _is_entered(connection: Connection, prefix: str) -> bool:
-    # The server's own cleaning changes no row.
+    # Autovacuum changes no row.
     query = """SELECT 1 FROM pg_stat_activity
                WHERE datname = %s AND backend_type <> 'autovacuum worker' LIMIT 1"""
     return connection.execute(query, [database_name(prefix)]).fetchone() is not None
