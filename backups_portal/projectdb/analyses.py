@@ -11,13 +11,13 @@ from backups_portal.lib.crypto import Keyring
 from backups_portal.projectdb.resource_writer import create
 from backups_portal.projectdb.tokens import NewToken, TokenGrant, create_token, reveal
 
-# Lines of a console that are kept of each analysis.
+# Console lines that are kept for each analysis.
 CONSOLE_LINES = 1000
 
 
 @dataclass(frozen=True)
 class Script:
-    """One version of an analysis' script."""
+    """One version of an analysis's script."""
 
     version: int
     file_name: str
@@ -33,7 +33,7 @@ def create_analysis(
     permission: str = "full",
     **values: object,
 ) -> tuple[str, NewToken]:
-    """Make an analysis and its token; the script is uploaded apart."""
+    """Make an analysis and its token; the script is uploaded separately."""
     with connection.transaction():
         analysis_id = create(connection, "analysis", name=name, **values)
         token = create_token(
@@ -55,7 +55,7 @@ def token_of(connection: Connection, analysis_id: str, *, keys: Keyring) -> tupl
 
 
 def renew_token(connection: Connection, analysis_id: str, *, keys: Keyring) -> str:
-    """Replace an analysis' tokens by a new one in the caller's transaction."""
+    """Replace all tokens of an analysis in the caller's transaction."""
     connection.execute("DELETE FROM token WHERE analysis_id = %s", [analysis_id])
     token = create_token(
         connection, TokenGrant("analysis", name="Default", analysis_id=analysis_id), keys=keys
@@ -71,7 +71,7 @@ def upload_script(
     content: bytes,
     language: str = "node",
 ) -> int:
-    """Store the next version of an analysis' script; returns its number, from 1."""
+    """Store an analysis's next script version; return its number, from 1."""
     row = connection.execute(
         """INSERT INTO analysis_script (analysis_id, version, file_name, language, content)
            SELECT %(id)s::resource_id, coalesce(max(version), 0) + 1, %(file_name)s,
@@ -85,7 +85,7 @@ def upload_script(
 def newest_script(
     connection: Connection, analysis_id: str, *, version: int | None = None
 ) -> Script | None:
-    """Return the script in force, or that of a version; None if absent."""
+    """Return the current script, or that of a version; None if absent."""
     with connection.cursor(row_factory=class_row(Script)) as cursor:
         return cursor.execute(
             """SELECT version, file_name, language, content FROM analysis_script
@@ -102,7 +102,7 @@ def write_console(
     *,
     time: datetime | None = None,
 ) -> None:
-    """Append lines to the console of an analysis; the oldest ones make room."""
+    """Append lines to an analysis's console; keep the last CONSOLE_LINES."""
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO analysis_console (analysis_id, time, message)"

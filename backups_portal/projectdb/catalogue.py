@@ -1,8 +1,8 @@
 """Classify every table, column and setting of a project database.
 
-Settings are the keys of the JSON column `settings`: what clients send beside the columns. A test
-compares the columns with the live schema, so that a new one is neither silently left out of backups
-nor silently let in.
+Settings are the keys of the JSON column `settings`: fields that clients send and that have no
+column. A test compares the columns with the live schema, so that a new one is neither silently left
+out of backups nor silently let in.
 """
 
 from collections.abc import Collection
@@ -13,17 +13,17 @@ from backups_portal.projectdb.columns import Column, ColumnType
 
 
 class Treatment(Enum):
-    """What happens to a column on the way from a database through a snapshot into a new one."""
+    """What happens to a column when a snapshot is taken and restored."""
 
     KEPT = "kept"
-    # The snapshot notes the old one for the old → new map; the new database makes its own.
+    # The snapshot keeps the old value for the old → new map; the new database makes its own.
     REGENERATED = "regenerated"
     EXCLUDED = "excluded"
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Columns that a snapshot does not hold, or that a restore makes again, and why."""
+    """Columns that a snapshot lacks or that a restore regenerates, and why."""
 
     treatment: Treatment
     reason: str
@@ -37,12 +37,12 @@ class Table:
     Attributes:
         columns: The columns that a snapshot holds as they are, in segment order.
         key: The columns that order its rows.
-        exclusions: All other columns with the reason.
-        excluded: Why the whole table stays out, or "" if it is backed up.
-        label: What its rows are called on a page, in the plural.
+        exclusions: All other columns, with the reason.
+        excluded: Why the whole table is excluded, or "" if it is backed up.
+        label: The name of its rows on pages, in the plural.
         settings: The keys of its column `settings` that are kept; None: all that are not excluded,
-            if clients keep what they like.
-        excluded_settings: Keys that are not kept beside those that no table keeps, with the reason.
+            for tables in which clients store what they like.
+        excluded_settings: Keys that are not kept besides EXCLUDED_SETTINGS, with the reason.
     """
 
     name: str
@@ -55,13 +55,13 @@ class Table:
     excluded_settings: tuple[Exclusion, ...] = ()
 
     def keeps_setting(self, key: str) -> bool:
-        """Tell whether a client's key without a column is one of the settings."""
+        """Tell whether a client's key without a column is kept as a setting."""
         return key not in self.unkept_settings() if self.settings is None else key in self.settings
 
     def unkept_settings(self) -> frozenset[str]:
-        """List the keys that neither backups nor the database hold.
+        """List the keys that neither backups nor the database may hold.
 
-        Keys that are merely unknown are not among them: an older version may have stored them.
+        Keys that are merely unknown are not among them, as an older version may have stored them.
         """
         exclusions = (*EXCLUDED_SETTINGS, *self.excluded_settings)
         named = {key for exclusion in exclusions for key in exclusion.columns}
@@ -93,7 +93,7 @@ TOKENS = "Tokens are not restored: every resource gets a new one."
 COMPUTED = "The portal derives it from other data whenever it is read."
 VARIABLE_IDS = "A restore gives every variable a new id."
 
-# What clients read with an object, or know of one elsewhere, and send back with it.
+# Keys that clients read with an object, or know from elsewhere, and send back with it.
 EXCLUDED_SETTINGS = (
     Exclusion(
         Treatment.EXCLUDED,
@@ -116,7 +116,7 @@ EXCLUDED_SETTINGS = (
     ),
 )
 
-# Data records: the one list of their columns, in the order of segments and of COPY. Statements,
+# The only list of the columns of data records, in the order of segments and of COPY. Statements,
 # readers and writers of whole rows are generated from it.
 VARIABLE_COLUMNS = (
     Column("series_id", ColumnType.INTEGER),
@@ -130,7 +130,7 @@ VARIABLE_COLUMNS = (
     Column("id", ColumnType.BIGINT),
 )
 
-# In the order in which a restore loads them: referred-to tables first.
+# Tables in the order in which a restore loads them: referenced tables first.
 TABLES: tuple[Table, ...] = (
     Table("instance", "instance", key=("singleton",), excluded=INTERNAL),
     Table("change_mark", "change marks", key=("chunk",), excluded=INTERNAL),
@@ -300,7 +300,7 @@ TABLES: tuple[Table, ...] = (
         "tokens",
         columns("id kind device_id analysis_id name permission serie_number expires_at created_at"),
         exclusions=(
-            # Only its keyed hash and its last four characters are noted; neither opens anything.
+            # Only its keyed hash and its last four characters are kept; neither grants access.
             Exclusion(Treatment.REGENERATED, TOKENS, ("hash", "last_four")),
             Exclusion(Treatment.EXCLUDED, TOKENS, ("sealed_value", "last_used_at")),
         ),
@@ -327,14 +327,14 @@ def variable_columns(*, without: Collection[str] = (), of: str = "") -> str:
 
     Args:
         without: Names of columns that are left out.
-        of: The name by which a query knows the table.
+        of: The table's alias in the query.
     """
     names = [column.name for column in VARIABLE_COLUMNS if column.name not in without]
     return ", ".join(f"{of}.{name}" if of else name for name in names)
 
 
 def variable_scalars(*, without: Collection[str], of: str = "") -> list[str]:
-    """Write what can be compared of the columns of `variable`."""
+    """Write comparable expressions of the columns of `variable`."""
     columns = (column for column in VARIABLE_COLUMNS if column.name not in without)
     return [scalar for column in columns for scalar in column.scalars(of)]
 

@@ -1,4 +1,4 @@
-"""Write what people and scripts prove themselves with."""
+"""Write the passwords and secrets of a project."""
 
 from argon2 import PasswordHasher
 from psycopg import Connection
@@ -12,10 +12,10 @@ SECRET_PURPOSE = "secret"  # noqa: S105 - names what is sealed, is no secret
 def create_run_user(
     connection: Connection, *, name: str, email: str, password: str, **values: object
 ) -> str:
-    """Make a person who signs in to the project; store a salted hash only.
+    """Make a run user, who signs in to the project; store a salted hash only.
 
     Raises:
-        psycopg.errors.UniqueViolation: another one has this e-mail, in whatever case.
+        psycopg.errors.UniqueViolation: another run user has this e-mail, ignoring case.
     """
     hashed = PasswordHasher().hash(password)
     return create(connection, "run_user", name=name, email=email, password_hash=hashed, **values)
@@ -27,7 +27,7 @@ def create_secret(
     """Make a secret, whose value is sealed with the installation's key.
 
     Raises:
-        psycopg.errors.UniqueViolation: another one has this key.
+        psycopg.errors.UniqueViolation: another secret has this key.
     """
     return create(
         connection,
@@ -40,7 +40,7 @@ def create_secret(
 
 
 def seal_secret(connection: Connection, secret_id: str, *, keys: Keyring, value: str) -> None:
-    """Give a secret another value."""
+    """Replace the value of a secret."""
     connection.execute(
         "UPDATE secret SET sealed_value = %s, value_length = %s, updated_at = now() WHERE id = %s",
         [keys.seal(value, SECRET_PURPOSE), len(value), secret_id],
@@ -48,7 +48,7 @@ def seal_secret(connection: Connection, secret_id: str, *, keys: Keyring, value:
 
 
 def set_password(connection: Connection, user_id: str, password: str) -> None:
-    """Give a run user another password."""
+    """Replace the password of a run user."""
     connection.execute(
         "UPDATE run_user SET password_hash = %s, updated_at = now() WHERE id = %s",
         [PasswordHasher().hash(password), user_id],

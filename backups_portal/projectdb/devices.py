@@ -1,4 +1,4 @@
-"""Write devices: made with a token, edited, deleted with their own."""
+"""Create, configure and delete devices, with their tokens and records."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ PARAMETER_COLUMNS = ("key", "value", "sent")
 
 
 def device_name(connection: Connection, device_id: str) -> str:
-    """Return what a device is called; its id if it is gone."""
+    """Return a device's name, or its id if it is gone."""
     found = connection.execute("SELECT name FROM device WHERE id::text = %s", [device_id])
     row = found.fetchone()
     return str(row[0]) if row else device_id
@@ -32,7 +32,7 @@ def create_device(
 
     Args:
         parameters: See `set_parameters`.
-        permission: Of the token.
+        permission: The token's permission.
         values: Columns of the device: its `name`, and a `type` unless it is mutable.
 
     Raises:
@@ -59,11 +59,11 @@ def create_device(
 def set_parameters(
     connection: Connection, *, device_id: str, parameters: Sequence[Mapping[str, object]]
 ) -> list[str]:
-    """Change or add configuration parameters of a device; returns their ids.
+    """Change or add configuration parameters of a device; return their ids.
 
     Args:
         parameters: {key, value, sent?} each. One with the `id` of a parameter of this device
-            changes what it names of that one; every other one is added under a new id.
+            changes the fields that it names; any other is added under a new id.
 
     Raises:
         psycopg.IntegrityError: there is no such device, or a new one lacks its key or value.
@@ -83,7 +83,7 @@ def _set_parameter(connection: Connection, device_id: str, parameter: Mapping[st
 
 
 class ConversionError(ValueError):
-    """The device cannot change its type now; the message is fit for the client."""
+    """The device cannot change its type now; clients may see the message."""
 
 
 def convert_device(
@@ -98,10 +98,10 @@ def convert_device(
 
     Raises:
         ConversionError: it is switched on, or has data.
-        UnknownDeviceError: there is none.
+        UnknownDeviceError: there is no such device.
     """
     with connection.transaction():
-        # Keeps requests out that would store records meanwhile.
+        # The lock keeps concurrent requests from storing records.
         row = connection.execute(
             """SELECT active, EXISTS (SELECT FROM series JOIN variable ON series_id = series.id
                                       WHERE device_id = device.id)
@@ -119,14 +119,14 @@ def convert_device(
 
 
 def delete_device(connection: Connection, device_id: str) -> int:
-    """Delete a device with all that is its own; returns how many records.
+    """Delete a device with everything it owns; return how many records.
 
     Raises:
-        UnknownDeviceError: there is none.
+        UnknownDeviceError: there is no such device.
     """
     with connection.transaction():
-        # Waits for requests that are storing records of it, and keeps new ones out: no foreign
-        # key would stop records that come after the deletion.
+        # The lock waits for requests that are storing its records, and keeps out new ones: no
+        # foreign key would reject records that arrive after the deletion.
         found = connection.execute("SELECT FROM device WHERE id = %s FOR UPDATE", [device_id])
         if found.fetchone() is None:
             raise UnknownDeviceError(device_id)

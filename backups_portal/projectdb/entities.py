@@ -1,4 +1,4 @@
-"""Write the rows of entities, the tables that a project's owner defines."""
+"""Write rows of entities, the tables that a project's owner defines."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -10,9 +10,9 @@ from psycopg.types.json import Jsonb
 def add_rows(
     connection: Connection, *, entity_id: str, rows: Sequence[Mapping[str, object]]
 ) -> list[uuid.UUID]:
-    """Add rows to an entity as they are; returns their ids.
+    """Add rows to an entity, unchecked; return their ids.
 
-    Each has a moment of its own, so that reading them by age keeps the order of the list.
+    Each gets a different creation time, so that reading them by age keeps the order of the list.
 
     Raises:
         psycopg.errors.ForeignKeyViolation: there is no such entity.

@@ -1,8 +1,8 @@
-"""Take settings that no backup holds out of a database.
+"""Remove settings that no backup may hold from a database.
 
-Versions before 1.0 stored every key that a client sent, so that an analysis that was read and sent
-back kept its console among its settings. Databases of those versions, and backups of them, have
-such keys still.
+Versions before 1.0 stored every key that a client sent, so an analysis that was read and sent back
+kept its console among its settings. Databases of those versions, and their backups, still have such
+keys.
 """
 
 from typing import Any
@@ -16,9 +16,9 @@ WITH_SETTINGS = tuple(table for table in TABLES if SETTINGS in table.columns)
 
 
 def remove_excluded_settings(connection: Connection) -> list[str]:
-    """Delete excluded keys of all settings; returns tables that had some.
+    """Delete excluded keys from all settings; return the tables that had some.
 
-    Safe to repeat; a row that has none is not written.
+    Idempotent; rows without such keys are not written.
     """
     return [table.name for table in WITH_SETTINGS if _remove(connection, table)]
 
@@ -32,7 +32,7 @@ def _remove(connection: Connection, table: Table) -> int:
 
 
 def without_excluded(table: str, row: dict[str, Any]) -> dict[str, object]:
-    """Return a row, as an object, without the excluded keys among its settings."""
+    """Return a row without the excluded keys of its settings."""
     settings = row.get(SETTINGS)
     if not isinstance(settings, dict):
         return row
@@ -41,7 +41,7 @@ def without_excluded(table: str, row: dict[str, Any]) -> dict[str, object]:
 
 
 def settings_without_excluded(table: Table) -> sql.Composed:
-    """Select the column `settings` without the excluded keys."""
+    """Write SQL for the column `settings` without the excluded keys."""
     return sql.SQL(
         "CASE jsonb_typeof(settings) WHEN 'object' THEN settings - {} ELSE settings END"
     ).format(_keys(table))

@@ -15,9 +15,9 @@ STORE = "INSERT INTO file (path, content_type, size, md5, public, content)"
 REPLACE = """ON CONFLICT (path) DO UPDATE SET content_type = excluded.content_type,
     size = excluded.size, md5 = excluded.md5, public = excluded.public,
     content = excluded.content, updated_at = now()"""
-# Of a file, this many bytes are read at a time.
+# Bytes of a file that are read at a time.
 SLICE = 4_000_000
-# Where the parts of an upload wait until it ends; see upload_parts.py.
+# The folder in which the parts of an upload wait until it ends; see upload_parts.py.
 WAITING = ".uploads/"
 
 
@@ -35,11 +35,11 @@ class File:
 
 @dataclass(frozen=True)
 class Folder:
-    """What is in a folder: some of its files, and the names of the folders in it.
+    """The contents of a folder: some of its files, and the names of folders.
 
     Attributes:
-        total: Files in this folder.
-        bytes: Of all files of the project.
+        total: The number of files in this folder.
+        bytes: The size of all files of the project.
         more: The path after which the next page begins; "" on the last one.
     """
 
@@ -58,7 +58,7 @@ def put_file(
     content_type: str = ANYTHING,
     public: bool = False,
 ) -> None:
-    """Store an uploaded file; one of the same path is replaced."""
+    """Store an uploaded file, replacing one of the same path."""
     connection.execute(
         f"{STORE} VALUES (%s, %s, %s, %s, %s, %s) {REPLACE}",
         [
@@ -97,7 +97,7 @@ def spool_file(connection: Connection, path: str) -> IO[bytes]:
 
 
 def list_folder(connection: Connection, folder: str, *, amount: int, after: str = "") -> Folder:
-    """List the first `amount` files behind the path `after`, and all folders."""
+    """List the first `amount` files after the path `after`, and all folders."""
     prefix = f"{folder}/" if folder else ""
     here = {"prefix": prefix, "from": len(prefix) + 1, "waiting": WAITING, "after": after}
     inside = "starts_with(path, %(prefix)s) AND NOT starts_with(path, %(waiting)s)"
@@ -126,7 +126,7 @@ def list_folder(connection: Connection, folder: str, *, amount: int, after: str 
 
 
 def copy_file(connection: Connection, old: str, new: str) -> bool:
-    """Give a file's content another path too; False if there is no such file."""
+    """Copy a file to another path; False if there is no such file."""
     copied = connection.execute(
         f"{STORE} SELECT %s, content_type, size, md5, public, content FROM file"  # noqa: S608
         f" WHERE path = %s {REPLACE}",
@@ -136,11 +136,11 @@ def copy_file(connection: Connection, old: str, new: str) -> bool:
 
 
 def delete_files(connection: Connection, paths: list[str]) -> None:
-    """Delete files; those that are not there are not missed."""
+    """Delete files, ignoring those that do not exist."""
     connection.execute("DELETE FROM file WHERE path = ANY(%s)", [paths])
 
 
 def set_public(connection: Connection, path: str, public: bool) -> bool:
-    """Let anybody read a file, or not; False if there is no such file."""
+    """Make a file public or private; False if there is no such file."""
     changed = connection.execute("UPDATE file SET public = %s WHERE path = %s", [public, path])
     return changed.rowcount > 0

@@ -1,4 +1,4 @@
-"""Identifiers as TagoIO clients expect them: 24 hex digits, growing with time."""
+"""Ids as TagoIO clients expect them: 24 hex digits, ascending with time."""
 
 import secrets
 import threading
@@ -6,7 +6,8 @@ import time
 import uuid
 
 PREFIX_DIGITS = 8
-# Between two ids of one millisecond: hard to guess, and few enough to stay in it.
+# Bits of the random step between ids of one millisecond: hard to guess, yet small enough to stay
+# in it.
 STEP_BITS = 32
 
 _lock = threading.Lock()
@@ -43,7 +44,7 @@ def variable_id(prefix: str, number: int) -> str:
 
 
 def variable_number(prefix: str, text: str) -> int | None:
-    """Read the number behind a variable id; None if it is not of this database."""
+    """Return a variable id's number; None if it is not of this database."""
     if len(text) != 24 or not text.startswith(prefix):
         return None
     try:

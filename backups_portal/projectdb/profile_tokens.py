@@ -13,7 +13,7 @@ COLUMNS = """id::text, name, permission, last_four, created_at, expires_at, last
 
 @dataclass(frozen=True)
 class ProfileToken:
-    """A token as its owner may see it again: without its value."""
+    """A token as its owner sees it later: without its value."""
 
     id: str
     name: str
@@ -34,7 +34,7 @@ def list_profile_tokens(connection: Connection) -> list[ProfileToken]:
 
 
 def has_profile_token(connection: Connection, name: str) -> bool:
-    """Tell whether a token of the profile has this name, in any case."""
+    """Tell whether a token of the profile has this name, ignoring case."""
     return (
         connection.execute(
             "SELECT 1 FROM token WHERE kind = 'profile' AND lower(name) = lower(%s)", [name]

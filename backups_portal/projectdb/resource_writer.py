@@ -1,4 +1,4 @@
-"""Write any resource of a project, by the columns of the catalogue."""
+"""Write any kind of resource, by the columns of the catalogue."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.catalogue import BY_NAME
 from backups_portal.projectdb.ids import new_resource_id
 
-# Columns that a client cannot set: the portal keeps them itself, or by services of their own.
+# Columns that a client cannot set: the portal maintains them, or dedicated services do.
 READ_ONLY = frozenset(
     {
         *("id", "singleton", "created_at", "updated_at"),
@@ -26,7 +26,7 @@ class UnknownResourceError(ValueError):
 def fold(table: str, body: Mapping[str, object]) -> JsonObject:
     """Turn a client's object into columns; other keys go into `settings`.
 
-    Keys that a client cannot set, and those that are no settings, are left out.
+    Keys that a client cannot set, and keys that are not settings, are left out.
 
     Raises:
         UnknownResourceError: the table is not in the catalogue.
@@ -41,7 +41,7 @@ def fold(table: str, body: Mapping[str, object]) -> JsonObject:
 
 
 def kept_settings(table: str, settings: Mapping[str, object]) -> JsonObject:
-    """Keep of what a client sends beside the columns what is a setting."""
+    """Keep those of a client's keys without a column that are settings."""
     keeps = BY_NAME[table].keeps_setting
     return {key: value for key, value in settings.items() if keeps(key)}
 
@@ -54,7 +54,7 @@ def _columns(table: str) -> tuple[str, ...]:
 
 
 def create(connection: Connection, table: str, **values: object) -> str:
-    """Insert one resource; returns its id, a new one unless it was given.
+    """Insert one resource; return its id, a new one unless given.
 
     Lists and objects are stored as JSON.
 
@@ -77,7 +77,7 @@ def _check(table: str, values: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def insert(connection: Connection, table: str, values: Mapping[str, object]) -> None:
-    """Insert one row; the caller answers for the names."""
+    """Insert one row; the caller must have checked the names."""
     statement = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
         sql.Identifier(table),
         sql.SQL(", ").join(map(sql.Identifier, values)),
@@ -97,13 +97,13 @@ def edit(
     parent: Mapping[str, str] | None = None,
     **values: object,
 ) -> bool:
-    """Change what is named of one resource; False if there is none.
+    """Change the given columns of one resource; False if there is none.
 
-    Columns are replaced; of `settings`, each top-level key that is named.
+    Columns are replaced, except for `settings`, whose given top-level keys are.
 
     Args:
         resource_id: None for a table of one row.
-        parent: The column and the id of what the resource must belong to.
+        parent: The column and the id of the parent that the resource must have.
 
     Raises:
         UnknownResourceError: the table or a column is not in the catalogue.
@@ -124,7 +124,7 @@ def edit(
     return connection.execute(statement, parameters).rowcount > 0
 
 
-# Tells whether the resource is there.
+# An update without changes still tells whether the resource exists.
 _NO_CHANGE = (sql.SQL("id = id"),)
 
 

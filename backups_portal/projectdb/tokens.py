@@ -10,11 +10,11 @@ from backups_portal.projectdb.ids import new_resource_id, new_token_uuid
 from backups_portal.projectdb.resource_writer import insert
 
 KIND_PREFIXES = {"profile": "p-", "analysis": "a-", "device": ""}
-# Published programs demand so many characters of every token, a kind's two included. Tokens of
-# profiles and analyses from before have two more, and go on working.
+# Published programs demand this many characters of every token, including the two of a kind's
+# prefix. Older tokens of profiles and analyses have two more, and still work.
 CHARACTERS = 36
 SEAL_PURPOSE = "token"
-# What each permission of a token lets it do, whatever kind of token it is.
+# What each permission of a token allows, for every kind of token.
 RIGHTS = {
     "full": frozenset({"read", "write", "delete"}),
     "write": frozenset({"write"}),
@@ -24,7 +24,7 @@ RIGHTS = {
 
 @dataclass(frozen=True)
 class NewToken:
-    """A token as the database keeps it, and the value that its owner is shown."""
+    """A token as the database stores it, and the value to show its owner."""
 
     value: str
     hash: bytes
@@ -32,16 +32,16 @@ class NewToken:
     last_four: str
 
     def columns(self) -> dict[str, str | bytes]:
-        """Return what the table has of it, by column."""
+        """Return its values by column of the table."""
         return {"hash": self.hash, "sealed_value": self.sealed_value, "last_four": self.last_four}
 
 
 @dataclass(frozen=True)
 class TokenGrant:
-    """What a token is for, and what it permits; the names are those of the table's columns.
+    """What a token is for and permits; the fields are columns of the table.
 
     Attributes:
-        kind: profile, device or analysis; the last two name theirs by its id.
+        kind: profile, device or analysis; the last two need a device_id or analysis_id.
     """
 
     kind: str
@@ -109,9 +109,9 @@ class TokenIdentity:
     analysis_id: str | None
     permission: str
     expires_at: datetime | None
-    # False if it speaks for a device that is switched off.
+    # False if it is the token of a device that is switched off.
     is_active: bool
-    # Whether its last use has not been written down for a minute.
+    # Whether its recorded last use is more than a minute old, or missing.
     use_is_due: bool
 
 
@@ -126,7 +126,7 @@ IDENTITY = """
 
 def find_token(connection: Connection, value: str, *, keys: Keyring) -> TokenIdentity | None:
     """Return the identity behind a token; None if absent or expired."""
-    # By every request, so it is prepared from the first one on.
+    # Every request asks this, so prepare the statement from the first one on.
     row = connection.execute(IDENTITY, [keys.digest(value)], prepare=True).fetchone()
     return TokenIdentity(*row) if row else None
 
@@ -134,7 +134,7 @@ def find_token(connection: Connection, value: str, *, keys: Keyring) -> TokenIde
 def hold_token(connection: Connection, token_id: str) -> str | None:
     """Return the permission of a token; None if absent, revoked or expired.
 
-    It is not revoked before the transaction ends; its last use can be written down meanwhile.
+    Until the transaction ends it cannot be revoked, but its last use can be updated.
     """
     row = connection.execute(
         """SELECT permission FROM token
@@ -145,13 +145,13 @@ def hold_token(connection: Connection, token_id: str) -> str | None:
 
 
 def still_may(connection: Connection, token_id: str | None, right: str) -> bool:
-    """Tell whether the token of an earlier request still has this right, and hold it."""
+    """Tell whether an earlier request's token still has a right; hold it."""
     permission = hold_token(connection, token_id) if token_id else None
     return right in RIGHTS.get(permission or "", ())
 
 
 def note_use(connection: Connection, token_id: str) -> None:
-    """Write down that a token is in use; see `use_is_due`."""
+    """Record that a token is in use; see `use_is_due`."""
     connection.execute("UPDATE token SET last_used_at = now() WHERE id = %s", [token_id])
 
 

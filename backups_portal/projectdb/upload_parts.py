@@ -1,10 +1,10 @@
-"""Receive files in parts, which wait as files that no list shows."""
+"""Receive files in parts, which are stored as files that no list shows."""
 
 from psycopg import Connection
 
 from backups_portal.projectdb.files import ANYTHING, WAITING, find_file, put_file
 
-# An upload that has not ended after this is given up.
+# An upload that has not ended after this is abandoned.
 PATIENCE = "1 day"
 
 
@@ -15,7 +15,7 @@ def _place(upload_id: str, number: int) -> str:
 def begin(
     connection: Connection, upload_id: str, *, path: str, content_type: str, public: bool
 ) -> None:
-    """Begin an upload, and delete the parts of those that were given up."""
+    """Begin an upload, and delete the parts of abandoned ones."""
     connection.execute(
         "DELETE FROM file WHERE starts_with(path, %s) AND updated_at < now() - %s::interval",
         [WAITING, PATIENCE],
@@ -30,7 +30,7 @@ def begin(
 
 
 def has_begun(connection: Connection, upload_id: str) -> bool:
-    """Tell whether an upload with this id has begun and not ended."""
+    """Tell whether an upload with this id is in progress."""
     return find_file(connection, _place(upload_id, 0)) is not None
 
 
@@ -42,7 +42,7 @@ def put_part(connection: Connection, upload_id: str, number: int, content: bytes
 
 
 def parts_of(connection: Connection, upload_id: str) -> dict[int, tuple[str, int]]:
-    """Return the MD5 and the bytes of each part, by number."""
+    """Return the MD5 and the size of each part, by number."""
     rows = connection.execute(
         "SELECT path, md5, size FROM file WHERE starts_with(path, %s) AND path > %s ORDER BY path",
         [f"{WAITING}{upload_id}/", _place(upload_id, 0)],
