@@ -1,4 +1,4 @@
-"""How the portal reaches main databases and their servers."""
+"""URLs of main databases and their servers, and why one does not answer."""
 
 import psycopg
 from django.conf import settings
@@ -19,7 +19,7 @@ PASSWORD_PURPOSE = "database password"  # noqa: S105 - names what is sealed, is 
 
 
 class ServerDownError(psycopg.OperationalError):
-    """The server did not answer when it was looked at last; asking it would only take long."""
+    """The server failed its last check, so connecting would only take long."""
 
 
 def keyring() -> Keyring:
@@ -28,15 +28,15 @@ def keyring() -> Keyring:
 
 
 def server_url(server: DatabaseServer) -> str:
-    """Return the URL with which databases are made on this server."""
+    """Return the URL by which the portal makes databases on a server."""
     return keyring().open(server.sealed_url, SERVER_PURPOSE)
 
 
 def answering_url(server: DatabaseServer) -> str:
-    """Return the same of a server that is not known to be away.
+    """Return the same URL, unless the server is known to be unreachable.
 
     Raises:
-        ServerDownError: it is; each statement would wait for it in vain.
+        ServerDownError: the server is unreachable; each statement would wait for it in vain.
     """
     if since := server.down_since:
         raise ServerDownError(
@@ -49,7 +49,7 @@ def admin_dsn(project: Project, *, statement_seconds: int | None = None) -> str:
     """Return the URL of a project's database for the role that made it.
 
     Args:
-        statement_seconds: After so long the server itself ends a statement.
+        statement_seconds: The server's time limit for a statement.
 
     Raises:
         ServerDownError: its server is known not to answer.
@@ -65,7 +65,7 @@ def project_dsn(project: Project, *, statement_seconds: int | None = None) -> st
     """Return the URL of a project's database for the project's own role.
 
     Args:
-        statement_seconds: After so long the server itself ends a statement.
+        statement_seconds: The server's time limit for a statement.
 
     Raises:
         ServerDownError: its server is known not to answer.
@@ -80,7 +80,7 @@ def project_dsn(project: Project, *, statement_seconds: int | None = None) -> st
 
 
 def why_silent(project: Project, error: psycopg.Error) -> str:
-    """Tell whether a main database is away or locked by a session."""
+    """Explain that a main database is unreachable, or locked by a session."""
     if not isinstance(error, psycopg.errors.LockNotAvailable):
         return UNREACHABLE
     return f"{LOCKED} {who_holds(project)}".strip() + " Then try again."
@@ -92,7 +92,7 @@ def who_holds(project: Project, *, of_rows: bool = False) -> str:
     Args: as `find_holder`.
     """
     try:
-        # A role sees its own sessions best; the other one may be allowed to see everybody's.
+        # A role sees its own sessions in full; the role that made the database may see all of them.
         holder = find_holder(project_dsn(project), of_rows=of_rows)
         if holder is not None and holder.since is None:
             holder = find_holder(admin_dsn(project), of_rows=of_rows)

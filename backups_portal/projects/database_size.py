@@ -1,4 +1,4 @@
-"""How large a main database is at this moment."""
+"""The current size of a main database."""
 
 import psycopg
 
@@ -10,15 +10,15 @@ from backups_portal.projects.models import Project
 
 log = get_logger(__name__)
 
-# Somebody waits for the answer, and can ask again.
+# A person waits for the answer, and can ask again.
 PATIENCE_SECONDS = 2
 
 
 def database_size(project: Project) -> int:
-    """Return the bytes of a database's files, with indexes and dead rows.
+    """Return the size of a database's files, with indexes and dead rows.
 
     Raises:
-        DatabaseUnreachableError: it does not answer soon.
+        DatabaseUnreachableError: it does not answer within PATIENCE_SECONDS.
     """
     try:
         dsn = project_dsn(project, statement_seconds=PATIENCE_SECONDS)

@@ -1,4 +1,4 @@
-"""The database servers: which of them takes the next project, and which of them answer."""
+"""Database servers: choosing one for the next project, and checking them."""
 
 from contextlib import nullcontext
 from datetime import datetime
@@ -30,22 +30,22 @@ from backups_portal.projects.models import SEEN_COUNTS_FOR, DatabaseServer, Proj
 log = get_logger(__name__)
 
 DEFAULT_NAME = "main"
-# One that takes longer to let somebody in is of no use to anybody.
+# A server that takes longer to accept a connection is useless.
 CHECK_SECONDS = 5
 CHECKS_AT_ONCE = 16
-# Of databases that are missing.
+# Missing databases that a refusal names.
 NAMED = 5
 
 
 def choose_server(name: str = "") -> DatabaseServer:
     """Choose the server of the next project: by name, or the emptiest.
 
-    Room is counted in projects for each unit of weight. While none is registered, the server of the
-    settings is.
+    Load is counted in projects for each unit of weight. If no server is registered, this registers
+    the one in the settings.
 
     Raises:
-        ProvisioningError: there is none of that name, or it, or all of them, are closed, full or
-            away; its cause is a ServerDownError where one that is away would take it.
+        ProvisioningError: no server has that name, or it, or all of them, are closed, full or
+            unreachable; its cause is a ServerDownError if an unreachable server would take it.
     """
     if not DatabaseServer.objects.exists():
         register_server(DEFAULT_NAME, settings.PROJECT_DATABASE_URL)
@@ -65,7 +65,7 @@ def choose_server(name: str = "") -> DatabaseServer:
 
 
 def _refuse(name: str, *, away: DatabaseServer | None) -> NoReturn:
-    """Say why no server takes a project; `away` would, if it answered."""
+    """Explain why no server takes a project; `away` would, if it answered."""
     named = f"The database server “{name}” is not"
     if away is None:
         none = named if name else "No database server is"
@@ -80,7 +80,7 @@ def register_server(name: str, url: str) -> DatabaseServer:
     """Register a PostgreSQL server, or give one of that name a new URL.
 
     Args:
-        url: With a role that may create databases and roles.
+        url: Its role must have the right to create databases and roles.
     """
     server, _ = DatabaseServer.objects.update_or_create(
         name=name, defaults={"sealed_url": keyring().seal(url, SERVER_PURPOSE)}
@@ -89,15 +89,14 @@ def register_server(name: str, url: str) -> DatabaseServer:
 
 
 def check_address(name: str, url: str) -> None:
-    """Make sure that an address leads to a server's databases, with a role that owns them.
+    """Make sure that a URL leads to a server's databases, as their owner.
 
     Args:
-        name: Of the server, which need not be registered yet.
+        name: The server's name, which need not be registered yet.
 
     Raises:
-        ServerRefusedError: it does not, or leads to a server of another name; the sentence says
-            which.
-        psycopg.Error: nobody is let in there.
+        ServerRefusedError: it does not, or leads to a server registered under another name.
+        psycopg.Error: the server refuses the connection, or does not answer.
     """
     projects = Project.objects.with_database()
     held = set(projects.filter(server__name=name).values_list("database", flat=True))
@@ -113,7 +112,7 @@ def check_address(name: str, url: str) -> None:
             f"{len(missing)} of {len(held)} databases of “{name}” are not there, or belong "
             f"to another role: {shown}."
         )
-    # Under two names it would have twice the limits, and be chosen twice as often.
+    # Under two names, a server would have twice its limits and be chosen twice as often.
     others = projects.exclude(server__name=name).filter(database__in=[row[0] for row in rows])
     if other := others.values_list("server__name", flat=True).first():
         raise ServerRefusedError(f"The databases of “{other}” are there: it is the same server.")
@@ -128,20 +127,20 @@ def _is_same(server: DatabaseServer, started: object) -> bool:
         with pgsession.connect(server_url(server), connect_timeout=CHECK_SECONDS) as connection:
             return _started_at(connection) == started
     except psycopg.Error:
-        # One that does not answer is not the one that just did.
+        # A server that does not answer cannot be the one that just did.
         return False
 
 
 def _started_at(connection: psycopg.Connection) -> object:
-    """Return when a server was started, to the microsecond, which no other shares.
+    """Return when a server was started, to the microsecond, to identify it.
 
-    Its system identifier would need rights, and machines that were cloned share theirs.
+    Its system identifier needs extra rights, and cloned machines share it.
     """
     return connection.execute("SELECT pg_postmaster_start_time()").fetchone()
 
 
 def check_servers() -> dict[str, str]:
-    """Check every server, in parallel; return what is wrong by name."""
+    """Check all servers in parallel; return each one's error by name, or ""."""
     servers = list(DatabaseServer.objects.order_by("name"))
     found = run_parallel(
         servers,
@@ -156,7 +155,7 @@ def check_servers() -> dict[str, str]:
 
 
 def away_servers(now: datetime) -> QuerySet[DatabaseServer]:
-    """Return the servers that did not answer when they were looked at last."""
+    """Return the servers that did not answer the last check."""
     return DatabaseServer.objects.filter(_away(now))
 
 
@@ -169,14 +168,15 @@ def _trouble(server: DatabaseServer) -> str:
         with pgsession.connect(server_url(server), connect_timeout=CHECK_SECONDS) as connection:
             connection.execute("SELECT 1")
     except psycopg.Error as error:
-        # One that was stored before addresses were checked is repeated by libpq, with its password.
+        # Older versions stored addresses unchecked, and libpq repeats a malformed one with its
+        # password.
         return without_secrets(str(error).strip()) or type(error).__name__
     return ""
 
 
 @transaction.atomic
 def _note(server: DatabaseServer, trouble: str, now: datetime) -> None:
-    """Store what was seen; log and audit what has changed."""
+    """Store the result of a check; log and audit a change."""
     was_away = server.unreachable_since is not None
     since = (server.unreachable_since or now) if trouble else None
     DatabaseServer.objects.filter(pk=server.pk).update(

@@ -13,7 +13,7 @@ from backups_portal.projects.models import Membership, Project
 
 
 class Command(OperatorCommand):
-    """For people who leave: their browsers are signed out; their memberships stay."""
+    """Closes the account of somebody who leaves; the memberships stay."""
 
     help = (
         "Close an account: nobody can sign in to it, its browsers are signed out, and its API "
@@ -28,8 +28,8 @@ class Command(OperatorCommand):
         account = _set_open(options["email"], is_open=options["reopen"])
         slugs = _without_owner(account)
         if options["json"]:
-            told = {"email": account.email, "is_open": account.is_active}
-            self.write_json({**told, "projects_without_owner": slugs})
+            result = {"email": account.email, "is_open": account.is_active}
+            self.write_json({**result, "projects_without_owner": slugs})
             return
         self.stdout.write(f"The account {account.email} is {_state(account.is_active)}.")
         if slugs:
@@ -40,7 +40,7 @@ class Command(OperatorCommand):
 
 @transaction.atomic
 def _set_open(email: str, *, is_open: bool) -> Account:
-    """Close or open an account and record it; raise CommandError if it is so already."""
+    """Close or open an account; raise CommandError if nothing would change."""
     account = Account.objects.select_for_update().filter(email__iexact=email).first()
     if account is None:
         raise CommandError(f"There is no account {email}.")
@@ -55,7 +55,7 @@ def _set_open(email: str, *, is_open: bool) -> Account:
 
 
 def _shut_out(account: Account) -> None:
-    """End what would let somebody in again as soon as the account is reopened."""
+    """End sessions and pending e-mail changes, which a reopening would revive."""
     for session in UserSession.objects.filter(user=account):
         session.end()
     account.end_email_change()

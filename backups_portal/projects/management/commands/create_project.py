@@ -1,4 +1,4 @@
-"""Create a project with an empty main database and a daily backup schedule."""
+"""Create a project with an empty main database and a daily schedule."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -16,7 +16,7 @@ from backups_portal.projects.project_creation import BackupSettings, create_proj
 
 
 class Command(OperatorCommand):
-    """Makes a project, and plans its first backup."""
+    """Creates a project and plans its first backup."""
 
     help = "Create a project. It is charged to its owner."
 

@@ -1,4 +1,4 @@
-"""List, register, change and look at the PostgreSQL servers that hold main databases."""
+"""List, register, change and check the servers that hold main databases."""
 
 import sys
 from argparse import ArgumentParser
@@ -21,12 +21,12 @@ from backups_portal.projects.servers import check_address, check_servers, regist
 from backups_portal.ui.visible_names import name_problem
 
 NAME_LENGTH = 100
-# What the column holds.
+# The maximum of the column's type.
 MOST_PROJECTS = 2**31 - 1
 
 
 class Command(OperatorCommand):
-    """What a server holds is never moved by it: it says only where new projects go."""
+    """Decides where new projects go; it never moves existing databases."""
 
     help = "Manage the PostgreSQL servers that hold the projects' databases."
     has_json = False
@@ -82,7 +82,7 @@ class Command(OperatorCommand):
         url = _address(options)
         if not fields and url is None:
             raise CommandError(f"Name what to change of “{name}”, such as --weight 50.")
-        # All or nothing: an address must not be in use that the audit log does not tell of.
+        # All or nothing: the audit log must know every address that is in use.
         with transaction.atomic():
             if url is not None:
                 register_server(name, url)
@@ -97,10 +97,10 @@ class Command(OperatorCommand):
 
 
 def _address(options: dict[str, Any]) -> str | None:
-    """Return the address to store, once it was found to do; None if it stays as it is.
+    """Return the new address after checking it; None if it stays the same.
 
     Raises:
-        CommandError: it does not.
+        CommandError: the address cannot be used.
     """
     name, url = options["name"], options["url"]
     if options["what"] == "add":

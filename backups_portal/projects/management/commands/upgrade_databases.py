@@ -17,12 +17,12 @@ from backups_portal.projects.project_creation import installation
 
 log = get_logger(__name__)
 
-# An upgrade gives up soon if a lock is in its way, and is tried again after the other projects.
+# An upgrade that a lock blocks gives up soon, and is retried after the other projects.
 ROUNDS = 3
 
 
 class Command(OperatorCommand):
-    """Belongs to every update, after `migrate`; projects are used meanwhile."""
+    """Run it in every update, after `migrate`; projects can be used meanwhile."""
 
     help = "Bring the projects' databases up to this version. Run it after migrate."
 
@@ -40,13 +40,13 @@ class Command(OperatorCommand):
         if options["json"]:
             self.write_json(asdict(outcome))
         else:
-            self._tell(outcome.added)
+            self._report(outcome.added)
             self._warn(outcome.open_large_objects)
         if outcome.failed:
             lines = (f"{slug}: {reason}" for slug, reason in outcome.failed.items())
             raise CommandError("These databases were not upgraded:\n" + "\n".join(lines))
 
-    def _tell(self, added: dict[str, list[str]]) -> None:
+    def _report(self, added: dict[str, list[str]]) -> None:
         for slug, names in added.items():
             if names:
                 self.stdout.write(f"{slug}: added {', '.join(names)}")
@@ -63,7 +63,7 @@ class Command(OperatorCommand):
 
 @dataclass
 class Outcome:
-    """What became of each project, by its slug; the fields are those of `--json`."""
+    """The outcome by project slug; the fields are those of `--json`."""
 
     added: dict[str, list[str]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Outcome:
 
 
 def _is_locked(project: Project, outcome: Outcome) -> bool:
-    """Upgrade one database; return whether a lock was in the way."""
+    """Upgrade one database; return whether a lock blocked it."""
     try:
         with pgsession.connect(admin_dsn(project), autocommit=True) as inside:
             outcome.added[project.slug] = upgrade_database(inside, installation())
@@ -85,7 +85,7 @@ def _is_locked(project: Project, outcome: Outcome) -> bool:
 
 
 def _tidy(server: DatabaseServer) -> None:
-    """Drop what no version uses any more; the next upgrade tries what this one could not."""
+    """Drop templates of older versions; the next upgrade retries failures."""
     try:
         for name in drop_older_templates(server_url(server), installation()):
             log.info("dropped the template of an older version: %s", name, server=server.name)
