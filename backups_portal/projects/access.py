@@ -20,7 +20,7 @@ class MemberRefusedError(PermissionDenied):
 
 
 class RightLostError(PermissionDenied):
-    """An account has lost the right to what it asked for; the message is fit for a page."""
+    """The account lost the right it acted on; the message is fit for a page."""
 
     cause = Cause.RIGHT_LOST
 
@@ -85,20 +85,20 @@ def is_member(account: Account, project: Project) -> bool:
 
 
 def hold_right(actor: Account, permission: Permission, *projects: Project) -> None:
-    """Hold the right of the account that asked for work until the transaction ends.
+    """Check an actor's right again, and hold it until the transaction ends.
 
-    Work waits in queues, and members are removed meanwhile. The memberships are locked, so that a
-    removal at this moment waits until what the caller publishes is committed, or comes first.
+    Members may be removed while work waits in a queue. The memberships are locked, so a concurrent
+    removal either comes first or waits until the caller's work is committed.
 
     Raises:
-        RightLostError: the actor is no member with this permission any more, or the account is
+        RightLostError: the actor is no longer a member with this permission, or the account is
             closed.
     """
     if not Account.objects.filter(pk=actor.pk, is_active=True).exists():
         closed = f"The account of {actor.email} is closed, so this was stopped."
         raise RightLostError(closed, projects[0] if projects else None)
     roles = [role for role, granted in GRANTS.items() if permission in granted]
-    # Always in one order: two transactions that wait for each other would both fail.
+    # Always lock in the same order, or two transactions could deadlock.
     for project in sorted(projects, key=lambda one: one.pk):
         held = Membership.objects.select_for_update(no_key=True).filter(
             project=project, account=actor, role__in=roles

@@ -1,4 +1,4 @@
-"""The page of a project's API: its tokens, its address, and how clients are pointed at it."""
+"""The page of a project's API: its tokens, address and client settings."""
 
 from urllib.parse import urlencode
 
@@ -26,15 +26,15 @@ from backups_portal.ui.deferred_list import ListBehindMixin
 from backups_portal.ui.form_views import RefusingFormView
 
 UNREACHABLE = 503
-# In the command line's configuration, besides this project.
+# Other projects that the command line's configuration lists besides this one.
 MAX_ENVIRONMENTS = 100
 FILLED_IN = ("name", "permission", "lifetime")
 
 
 class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, RefusingFormView):
-    """Lists profile tokens and makes new ones; a new one's value is shown once."""
+    """Lists profile tokens and makes new ones, whose values are shown once."""
 
-    # To look at the list needs no password.
+    # Viewing the list needs no password.
     password_for = ("POST",)
 
     template_name = "projects/api/api.html"
@@ -47,7 +47,7 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, Refu
         return self.show()
 
     def get_initial(self) -> dict[str, object]:
-        """Return what was filled in before the password was asked for."""
+        """Return what was filled in before the password was requested."""
         return {name: self.request.GET[name] for name in FILLED_IN if name in self.request.GET}
 
     def back_to(self) -> str:
@@ -67,7 +67,7 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, Refu
             )
         except DatabaseUnreachableError as error:
             return self.show(status=UNREACHABLE, failure=str(error), form=form)
-        # An empty form again, so that the next token does not begin with this one's name.
+        # Show an empty form, so that it does not suggest this name for the next token.
         return self.show(new_token=token, new_name=values["name"], form=TokenForm())
 
     def refuse(self, form: TokenForm, status: int = 400) -> HttpResponse:
@@ -93,7 +93,7 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, Refu
         return self.render_to_response(self.get_context_data(**context), status=status)
 
     def _others(self) -> dict[str, str]:
-        """Return the other projects of the account's own, for the command line."""
+        """Return the account's other projects, for the command line."""
         projects = projects_with(self.account, self.permission).exclude(pk=self.project.pk)
         found = projects.order_by("slug")[:MAX_ENVIRONMENTS]
         return {environment_of(project.slug): project.profile_id for project in found}
@@ -106,7 +106,7 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, Refu
 
 
 class RevokeTokenView(ProjectPermissionMixin, View):
-    """Makes a profile token worth nothing."""
+    """Revokes a profile token."""
 
     permission = Permission.MANAGE_API
     http_method_names = ["post", "options"]

@@ -1,4 +1,4 @@
-"""What an owner pastes into a TagoIO client, so that it talks to this installation."""
+"""Snippets that point a TagoIO client at this installation."""
 
 import json
 from collections.abc import Mapping
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 PLACEHOLDER = "YOUR-PROFILE-TOKEN"
-# Keys of the command line's configuration that are no environments.
+# Keys of the command line's configuration that are not environments.
 TAKEN = frozenset({"default"})
 
 
 @dataclass(frozen=True)
 class Snippet:
-    """One client's configuration; `key` names it in a page's addresses."""
+    """One client's configuration; `key` names it in URLs."""
 
     key: str
     client: str
@@ -36,10 +36,10 @@ def snippets(
     """Return the configuration of every client that the tests run.
 
     Args:
-        api_url: The origin of the API, without a slash at its end.
-        environment: What the project is called in the command line's configuration.
+        api_url: The origin of the API, without a trailing slash.
+        environment: The project's name in the command line's configuration.
         token: A profile token, or PLACEHOLDER.
-        others: The profile ids of the person's other projects, by environment.
+        others: The profile ids of the account's other projects, by environment.
     """
     return [
         Snippet("javascript", "JavaScript SDK", "@tago-io/sdk 12", _javascript(api_url, token)),
@@ -76,7 +76,7 @@ print(resources.devices.listDevice())"""
 
 
 def _cli(api_url: str, environment: str, profiles: Mapping[str, str], token: str) -> str:
-    """Add to the files that are there; what others wrote stays."""
+    """Write a script that adds to existing files, keeping what they have."""
     listed = ",\n".join(f"  {json.dumps(name)}: {json.dumps(profiles[name])}" for name in profiles)
     return f"""\
 node - <<'JS'

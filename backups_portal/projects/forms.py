@@ -14,7 +14,7 @@ PERMISSIONS = (
 
 
 class TokenForm(NewTokenForm):
-    """A profile token: its name, what it may do, and for how long."""
+    """A profile token: its name, permission and lifetime."""
 
     name = name_field("migration script")
     permission = forms.ChoiceField(label="Permission", choices=PERMISSIONS, initial="full")
@@ -39,7 +39,7 @@ class InvitationForm(forms.Form):
     )
 
     def clean_email(self) -> str:
-        """Return the address in small letters, which may be more of them."""
+        """Return the address in lower case, which may be longer."""
         email = str(self.cleaned_data["email"]).lower()
         self.fields["email"].run_validators(email)
         return email
@@ -57,7 +57,7 @@ class ShutDownForm(forms.Form):
 
 
 class ActivityForm(forms.Form):
-    """Which part of the audit log is shown."""
+    """The part of the audit log to show."""
 
     area = forms.ChoiceField(
         label="What", choices=[("", "Everything"), *AREAS.items()], required=False

@@ -1,4 +1,4 @@
-"""The page of a project's members, and what somebody does who was invited."""
+"""The page of a project's members, and answers to invitations."""
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -21,9 +21,9 @@ MEMBERS = 25
 
 
 def _only_owner(page: Page[Membership]) -> int | None:
-    """Return the only owner's membership, which cannot end."""
+    """Return the id of the only owner's membership, which cannot end."""
     owners = [member.pk for member in page if member.is_open_owner]
-    # They come first, so that the first page has two of them if there are two.
+    # Owners come first, so if there are two of them, the first page shows both.
     return owners[0] if page.number == 1 and len(owners) == 1 else None
 
 
@@ -59,7 +59,7 @@ class MembersView(ProjectPermissionMixin, RefusingFormView):
 
 
 class MembersAction(ProjectPermissionMixin, View):
-    """Something done to a member or an invitation, and back to the list."""
+    """An action on a member or an invitation, which leads back to the list."""
 
     permission = Permission.MANAGE_PROJECT
     http_method_names = ["post", "options"]
@@ -87,7 +87,7 @@ class RemoveView(MembersAction):
 
 
 class WithdrawView(MembersAction):
-    """Takes an invitation back."""
+    """Withdraws an invitation."""
 
     def post(self, request: HttpRequest, invitation: int, **kwargs: object) -> HttpResponseBase:
         withdrawn = members.withdraw(
@@ -101,7 +101,7 @@ class WithdrawView(MembersAction):
 
 
 class AnswerView(View):
-    """Accepts or declines an invitation of one's own."""
+    """Accepts or declines the signed-in account's invitation."""
 
     http_method_names = ["post", "options"]
     accept = True
@@ -125,7 +125,7 @@ class AnswerView(View):
         return redirect("projects")
 
     def _already(self, request: HttpRequest, account: Account, invitation: int) -> HttpResponse:
-        """Answer for an invitation that was answered before."""
+        """Respond for an invitation that was already answered."""
         answer = members.answered(account=account, invitation_id=invitation)
         if answer is None:
             raise Http404("no such invitation")

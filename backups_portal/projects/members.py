@@ -1,4 +1,4 @@
-"""Who belongs to a project: inviting, accepting, leaving."""
+"""The members of a project: inviting, accepting, leaving."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,16 +14,16 @@ from backups_portal.projects.errors import MembersRefusedError
 from backups_portal.projects.models import Invitation, Membership, Project
 
 ANSWERS = {True: "invitation.accepted", False: "invitation.declined"}
-# So long an answered invitation is told from one that never was.
+# For this long, an answered invitation is told apart from one that never existed.
 REMEMBERED = timedelta(days=7)
 
 
 @transaction.atomic
 def invite(*, project: Project, actor: Account, email: str, role: str) -> Invitation:
-    """Offer a membership to an e-mail address, with or without account.
+    """Invite an e-mail address to a project, with or without an account.
 
-    Whether somebody does is not told, and takes the same time either way. Offering it again
-    changes the role that is offered.
+    The answer and its time are the same either way, so that they do not reveal accounts. Inviting
+    the address again changes the offered role.
 
     Raises:
         MembersRefusedError: a member signs in with this address.
@@ -73,10 +73,10 @@ def _withdraw(invitation: Invitation, actor: Account) -> None:
 
 @transaction.atomic
 def answer(*, account: Account, invitation_id: int, accept: bool) -> Project | None:
-    """Accept or decline an own invitation; None if there is no such one.
+    """Accept or decline an account's invitation; None if there is none.
 
     Raises:
-        MembersRefusedError: the account that offered it may not let anybody in any more.
+        MembersRefusedError: the inviter may no longer admit members.
     """
     own = Invitation.objects.filter(email=account.email.lower(), pk=invitation_id)
     found = own.select_related("project", "invited_by")
@@ -86,7 +86,7 @@ def answer(*, account: Account, invitation_id: int, accept: bool) -> Project | N
     inviter = invitation.invited_by_id
     if accept:
         _check_inviter(invitation)
-    # Another role may have been offered while the inviter's right was waited for.
+    # The offered role may have changed while this waited for the lock on the inviter's right.
     invitation = found.select_for_update(of=("self",)).first()
     if invitation is None:
         return None
@@ -106,7 +106,7 @@ def answer(*, account: Account, invitation_id: int, accept: bool) -> Project | N
 
 
 def _join(account: Account, invitation: Invitation) -> str:
-    """Make the account a member, in no smaller role than it has; return the role."""
+    """Make the account a member, never lowering its role; return the role."""
     member, is_new = Membership.objects.get_or_create(
         project=invitation.project, account=account, defaults={"role": invitation.role}
     )
@@ -128,7 +128,7 @@ def _check_inviter(invitation: Invitation) -> None:
 
 @dataclass(frozen=True)
 class Answered:
-    """An invitation that its account has answered; where to go from there, if it is a member."""
+    """An invitation that its account answered; `project` is set for members."""
 
     project_name: str
     accepted: bool
@@ -136,9 +136,9 @@ class Answered:
 
 
 def answered(*, account: Account, invitation_id: int) -> Answered | None:
-    """Return how the account answered an invitation lately, if it did."""
+    """Return how the account recently answered an invitation, if it did."""
     event = AuditEvent.objects.filter(
-        # A table of years, of which the page that was left open asks for a few days.
+        # The table covers years; a page that was left open needs only the last few days.
         at__gte=timezone.now() - REMEMBERED,
         account_id=account.pk,
         action__in=ANSWERS.values(),
@@ -152,13 +152,13 @@ def answered(*, account: Account, invitation_id: int) -> Answered | None:
 
 @transaction.atomic
 def remove(*, project: Project, actor: Account, member_id: int) -> Membership | None:
-    """End a membership, also one's own; None if it has ended already.
+    """End a membership, maybe the actor's own; None if it has ended already.
 
     Raises:
-        MembersRefusedError: nobody would own the project any more.
+        MembersRefusedError: no owner who can sign in would be left.
         RightLostError: the actor was removed a moment ago.
     """
-    # All of them, so that two owners who remove each other at once do not both succeed.
+    # Lock all members, so that two owners who remove each other at once do not both succeed.
     members = Membership.objects.select_for_update(of=("self",)).select_related("account")
     by_id = {member.pk: member for member in members.filter(project=project)}
     member = by_id.pop(member_id, None)
@@ -179,7 +179,7 @@ def remove(*, project: Project, actor: Account, member_id: int) -> Membership | 
         subject=member.account.email,
         details={"role": member.role},
     )
-    # They may have got this address only after somebody invited it.
+    # Withdraw invitations too: the account may have taken this address after it was invited.
     for invitation in project.invitations.filter(email=member.account.email.lower()):
         _withdraw(invitation, actor)
     return member

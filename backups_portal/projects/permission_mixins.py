@@ -1,4 +1,4 @@
-"""What makes a view ask the gate."""
+"""Mixins that make a view check permissions through the access module."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ log = get_logger(__name__)
 
 
 def record_refusal(request: HttpRequest, account: Account, project: Project | None) -> None:
-    """Record that an account was not let into a project."""
+    """Record that an account was refused access to a project."""
     log.warning("refused %s %s", request.method, request.path, account=account.pk)
     record(
         action="access.refused",
@@ -29,14 +29,14 @@ def record_refusal(request: HttpRequest, account: Account, project: Project | No
 
 
 class ProjectPermissionMixin(ContextMixin, View):
-    """Lets members with `permission` in, and nobody else.
+    """Admits only members with `permission`.
 
     Sets `account`, `membership` and `project` before the view runs. The template gets
-    `project`, `role`, `is_owner` and `zone`, on whose clocks the project's moments are shown. A
-    refusal is logged and audited.
+    `project`, `role`, `is_owner` and `zone`, the time zone of the project's moments. A refusal is
+    logged and audited.
     """
 
-    # Owners read, unless a view says otherwise.
+    # For owners only, unless a view says otherwise.
     permission = Permission.MANAGE_BACKUPS
     http_method_names = ["get", "head"]
     account: Account
@@ -44,7 +44,7 @@ class ProjectPermissionMixin(ContextMixin, View):
     project: Project
 
     def project_slug(self) -> str:
-        """Return which project the request is about; may raise Http404."""
+        """Return the slug of the request's project; may raise Http404."""
         return self.kwargs["slug"]
 
     def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:

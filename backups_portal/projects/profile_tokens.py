@@ -1,4 +1,4 @@
-"""Profile tokens: what an owner lets scripts and the command line act with."""
+"""Profile tokens, with which scripts and the command line act."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,12 +41,12 @@ def make_token(
     """Make a token of the project's profile; its value is shown once.
 
     Raises:
-        TokenRefusedError: another one has this name, so that nobody could tell them apart.
+        TokenRefusedError: another token has this name, so the two could not be told apart.
         DatabaseUnreachableError: the main database does not answer.
-        RightLostError: the actor was removed while it was waited for.
+        RightLostError: the actor was removed while this waited for the database.
     """
     with transaction.atomic(), _database(project) as connection, connection.transaction():
-        # One at a time, or a form that is sent twice makes two of one name.
+        # Serialize, or a form that is sent twice makes two tokens of one name.
         connection.execute("LOCK TABLE token IN SHARE ROW EXCLUSIVE MODE")
         if profile_tokens.has_profile_token(connection, name):
             raise TokenRefusedError(
@@ -58,7 +58,7 @@ def make_token(
             TokenGrant("profile", name=name, permission=permission, expires_at=expires_at),
             keys=keyring(),
         )
-        # Until both transactions have ended.
+        # Hold the right until both transactions have ended.
         hold_right(actor, Permission.MANAGE_API, project)
         details = {
             "last_four": token.last_four,

@@ -1,8 +1,8 @@
-"""Redaction: nobody reads the name of a project that they may not enter.
+"""Redaction: hide names of projects from readers who may not enter them.
 
-Who owns a project sees what was made of its backups and where its data went; the projects at the
-other end may be somebody else's. The audit log keeps every name, and its readers get "another
-project" in place of those.
+An owner sees what was restored from a project's backups and where its data was moved; the projects
+at the other end may belong to somebody else. The audit log keeps every name, but its readers get
+"another project" in place of these.
 """
 
 import re
@@ -19,7 +19,7 @@ ANOTHER = "another project"
 
 @dataclass(frozen=True)
 class Mention:
-    """A project that a text names; `asked_by` is whose wish it is while there is no project."""
+    """A project that a text names; until it exists, `asked_by` may read it."""
 
     name: str
     project_id: UUID | None
@@ -28,7 +28,7 @@ class Mention:
 
 @dataclass(frozen=True)
 class Reader:
-    """An account, and those projects in question that it may enter."""
+    """An account, and which of the projects in question it may enter."""
 
     account_id: int
     enterable: frozenset[UUID]
@@ -40,7 +40,7 @@ class Reader:
         return mention.project_id in self.enterable
 
     def name(self, name: str, project_id: UUID | None, asked_by: int | None = None) -> str:
-        """Return the name, or what stands for it."""
+        """Return the name, or its placeholder."""
         return name if self.may_read(Mention(name, project_id, asked_by)) else ANOTHER
 
 
@@ -56,7 +56,7 @@ def readers_of(account_ids: Sequence[int], project_ids: Iterable[UUID | None]) -
     found: dict[int, set[UUID]] = defaultdict(set)
     if asked:
         members = Membership.objects.filter(account_id__in=account_ids, project_id__in=asked)
-        # A removed project has no members; its maker remembers its name.
+        # A removed project has no members, but its creator still knows its name.
         gone = Project.objects.filter(
             pk__in=asked, created_by_id__in=account_ids, state=Project.State.REMOVED
         )
@@ -67,14 +67,14 @@ def readers_of(account_ids: Sequence[int], project_ids: Iterable[UUID | None]) -
 
 
 def hide(text: str, mentions: Iterable[Mention], readers: Sequence[Reader]) -> str:
-    """Hide the names in a text that one of its readers may not read."""
+    """Hide names in a text that any of its readers may not read."""
     known = {
         mention.name: bool(readers) and all(reader.may_read(mention) for reader in readers)
         for mention in mentions
     }
     if all(known.values()):
         return text
-    # The longest first: a name may begin with another one.
+    # Try the longest first: a name may begin with another one.
     names = "|".join(re.escape(name) for name in sorted(known, key=len, reverse=True))
     pattern = rf"(?<!\w)(?:{names})(?!\w)"
     return re.sub(pattern, lambda found: found[0] if known[found[0]] else ANOTHER, text)

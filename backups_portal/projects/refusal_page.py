@@ -1,4 +1,4 @@
-"""The page of a refusal."""
+"""The page that explains why access is refused."""
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -10,9 +10,9 @@ from backups_portal.projects.permission_mixins import record_refusal
 
 
 def refused(request: HttpRequest, exception: PermissionDenied) -> HttpResponse:
-    """Tell why access is refused; link a member back to the project.
+    """Explain why access is refused; link a member back to the project.
 
-    A view's permission records its refusal itself; a right that was lost after it is recorded here.
+    ProjectPermissionMixin records its own refusals; this records rights that were lost later.
     """
     if isinstance(exception, RightLostError) and isinstance(request.user, Account):
         record_refusal(request, request.user, exception.project)
