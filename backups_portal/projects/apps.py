@@ -1,4 +1,4 @@
-"""The app, and what is checked of database servers before anything starts."""
+"""The app, and the checks of database servers before anything starts."""
 
 from django.apps import AppConfig
 from django.core.checks import Tags, register

@@ -9,7 +9,7 @@ from backups_portal.projects.models import Membership, Project
 
 
 def find_project(slug: str) -> Project:
-    """Find the project with this address; raise CommandError if there is none."""
+    """Find the project with this slug; raise CommandError if there is none."""
     project = Project.objects.select_related("server").filter(slug=slug).first()
     if project is None:
         raise CommandError(f"There is no project {slug}.")

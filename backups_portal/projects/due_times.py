@@ -2,7 +2,7 @@
 
 Local dates and clock changes follow the IANA time zone database. A time that a change skips runs
 at the next minute that exists; a time that it repeats runs at its first occurrence; a local date
-that does not exist at all (Samoa, 30 December 2011) has no run. A zone that is not known any more
+that does not exist at all (Samoa, 30 December 2011) has no run. A zone that is no longer known
 counts as UTC (lib/timezones.py).
 """
 
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from backups_portal.lib.timezones import is_zone, zone_of
 
 DAY = timedelta(days=1)
-# From the beginning of a day to the end of the next: what one change of the time can leave.
+# From the beginning of a day to the end of the next: the longest gap that one change can leave.
 LONGEST_GAP = 2 * DAY
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -80,7 +80,7 @@ def run_on(day: date, at: time, zone: str) -> datetime | None:
 
 def next_run(after: datetime, at: time, zone: str) -> datetime:
     """Return the first run (UTC) later than `after`."""
-    # From the day before: a gap over midnight moves a day's run into the next day.
+    # Start with the day before: a gap over midnight moves a day's run into the next day.
     day = local_date(after, zone) - DAY
     while True:
         moment = run_on(day, at, zone)
@@ -98,8 +98,8 @@ def runs_from(first: datetime, at: time, zone: str, *, count: int) -> list[datet
 
 
 def last_run(until: datetime, at: time, zone: str) -> Run:
-    """Return the latest run until then, with the local date it belongs to."""
-    # From the day after: clocks set back over midnight let a date begin, and then wait.
+    """Return the latest run not after `until`, with its local date."""
+    # Start with the day after: if clocks are set back over midnight, that date has begun already.
     day = local_date(until, zone) + DAY
     while True:
         moment = run_on(day, at, zone)
@@ -117,17 +117,16 @@ def plan_run(
     newest: datetime,
     is_overdue: bool = False,
 ) -> datetime:
-    """Return the next run (UTC) after a change of the schedule; not later than now if it is due.
+    """Return the next run (UTC) after a change of the schedule.
 
-    A run that is overdue is not forgotten. Nor is a local date left out by one change after the
-    other: a run that would come more than `LONGEST_GAP` after the newest backup is made now, for
-    the local date whose time has just passed.
+    An overdue run is kept, and returned as a past moment. Nor can repeated changes skip a local
+    date: a run that would come more than `LONGEST_GAP` after the newest backup is due now, for the
+    local date whose time has just passed.
 
     Args:
-        taken: Local dates that have a backup, or one under way, of the last run until now and
-            later.
-        newest: When there was a good backup last.
-        is_overdue: A run of the schedule before the change is due.
+        taken: Local dates with a backup, stored or under way, from that of the last run on.
+        newest: When the last good backup was taken.
+        is_overdue: Whether a run of the old schedule is due.
     """
     run = last_run(now, at, zone)
     moment = run.at if is_overdue else next_run(now, at, zone)
@@ -139,7 +138,7 @@ def plan_run(
 
 
 def _wall(moment: datetime, place: ZoneInfo) -> datetime:
-    """Return what the clock on the wall shows."""
+    """Return the wall-clock time at an instant."""
     return moment.astimezone(place).replace(tzinfo=None, fold=0)
 
 
@@ -147,7 +146,7 @@ def _after_gap(wanted: datetime, place: ZoneInfo) -> tuple[datetime, datetime]:
     """Return the first whole minute not earlier than a skipped wall time.
 
     The offset after the gap gives an instant before the change, the one before it an instant
-    after (PEP 495); the change is searched between them.
+    after (PEP 495); a binary search between them finds the change.
     """
     before = wanted.replace(tzinfo=place, fold=1).astimezone(UTC)
     after = wanted.replace(tzinfo=place, fold=0).astimezone(UTC)
@@ -157,7 +156,7 @@ def _after_gap(wanted: datetime, place: ZoneInfo) -> tuple[datetime, datetime]:
             after = middle
         else:
             before = middle
-    # Changes of long ago fell on odd seconds.
+    # Historical changes did not always fall on a whole minute.
     seconds = _wall(after, place).second
     moment = after if not seconds else after + MINUTE - timedelta(seconds=seconds)
     return moment, _wall(moment, place)

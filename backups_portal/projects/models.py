@@ -1,4 +1,4 @@
-"""Isolated projects, who may enter them, and where their main databases live."""
+"""Isolated projects, their members, and their main databases and servers."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from backups_portal.accounts.models import Account
 
 
-# The last look at a server counts for this long: the process that looks may be gone.
+# The last check of a server is valid for this long, as the process that checks may have died.
 SEEN_COUNTS_FOR = timedelta(minutes=3)
 
 
@@ -30,13 +30,13 @@ class DatabaseServer(models.Model):
     # sealed with the installation's key.
     sealed_url = models.BinaryField()
     is_open = models.BooleanField("takes new projects", default=True)
-    # Its share of new projects, beside the other servers'.
+    # Its share of new projects, relative to the other servers.
     weight = models.PositiveSmallIntegerField(default=100, validators=[MinValueValidator(1)])
-    # How many databases of projects it takes; None for any number.
+    # The most projects' databases that it may hold; None: no limit.
     max_projects = models.PositiveIntegerField(null=True, blank=True)
-    # How many snapshots of its projects are taken at one time; None for any number.
+    # The most snapshots of its projects that are taken at once; None: no limit.
     max_snapshots = models.PositiveSmallIntegerField(null=True, blank=True)
-    # When it was looked at, since when it does not answer, and what it or the network said.
+    # When it was last checked, since when it has not answered, and the error.
     checked_at = models.DateTimeField(null=True, editable=False)
     unreachable_since = models.DateTimeField(null=True, editable=False)
     trouble = models.TextField(blank=True, editable=False)
@@ -52,14 +52,14 @@ class DatabaseServer(models.Model):
 
     @property
     def down_since(self) -> datetime | None:
-        """Return since when the server is away, if it was checked lately."""
+        """Return since when the server is unreachable, by a recent check."""
         if self.checked_at is None or timezone.now() - self.checked_at > SEEN_COUNTS_FOR:
             return None
         return self.unreachable_since
 
 
 class ProjectQuerySet(models.QuerySet["Project"]):
-    """Projects seen from outside."""
+    """Selections of projects."""
 
     def of(self, account: "Account") -> "ProjectQuerySet":
         """Select projects that the account is a member of."""
@@ -70,9 +70,9 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         return self.filter(state=Project.State.ACTIVE)
 
     def with_database(self) -> "ProjectQuerySet":
-        """Select projects that have a main database, also if shut down.
+        """Select projects that have a main database, including shut-down ones.
 
-        One that was brought back from its backups has none, and was never shut down.
+        A project that was recovered from its backups has none, although its state is SHUT_DOWN.
         """
         ended = Q(state=Project.State.SHUT_DOWN, shut_down_at__isnull=False)
         return self.filter(Q(state=Project.State.ACTIVE) | ended)
@@ -84,14 +84,14 @@ class Project(models.Model):
     class State(models.TextChoices):
         ACTIVE = "active", "Running"
         SHUT_DOWN = "shut_down", "Shut down"
-        # Nobody's any more; the row is there for what still refers to it.
+        # It has no members any more; the row stays for what still refers to it.
         REMOVED = "removed", "Removed"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     slug = models.SlugField(max_length=80, unique=True)
     name = models.CharField(max_length=100)
     state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
-    # 8 hex digits that begin every variable id and every token of this project's database.
+    # 8 hex digits with which every variable id and token of this project's database begins.
     prefix = models.CharField(max_length=8, unique=True)
     server = models.ForeignKey(DatabaseServer, models.PROTECT, related_name="projects")
     database = models.CharField(max_length=63)
@@ -99,9 +99,9 @@ class Project(models.Model):
     sealed_password = models.BinaryField()
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    # Since when it is shut down; from then on its grace period counts.
+    # When it was shut down, which began its grace period.
     shut_down_at = models.DateTimeField(null=True, blank=True, editable=False)
-    # When the last of its data was gone, after the grace period.
+    # When the last of its data had been deleted, after the grace period.
     removed_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = ProjectQuerySet.as_manager()
@@ -127,7 +127,7 @@ class Project(models.Model):
 
     @property
     def removed_after(self) -> datetime | None:
-        """Return until when a shut-down project can be started again."""
+        """Return when a shut-down project's grace period ends."""
         if self.state != self.State.SHUT_DOWN or self.shut_down_at is None:
             return None
         return self.shut_down_at + settings.PROJECT_GRACE
@@ -139,7 +139,7 @@ class Project(models.Model):
 
 
 class Membership(models.Model):
-    """What an account is in a project."""
+    """An account's role in a project."""
 
     class Role(models.TextChoices):
         OWNER = "owner", "Owner"
@@ -167,13 +167,13 @@ class Membership(models.Model):
 
 
 class Invitation(models.Model):
-    """A membership that an owner offers to the account of an address.
+    """A membership that an owner offers to the account of an e-mail address.
 
-    It opens nothing until that account accepts it, and does not say whether there is one.
+    It grants nothing until that account accepts it, and does not reveal whether there is one.
     """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="invitations")
-    # In small letters, as it is compared with.
+    # In lower case, for comparison.
     email = models.EmailField(max_length=254)
     role = models.CharField(max_length=12, choices=Membership.Role.choices)
     invited_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
@@ -188,7 +188,7 @@ class Invitation(models.Model):
 
 
 class MainDatabase(models.Model):
-    """The settings of a project's main database: when it is backed up, and for how long."""
+    """A project's main database: its backup schedule, retention and proofs."""
 
     class ProofPolicy(models.TextChoices):
         EVERY = "every", "Every backup"
@@ -205,12 +205,12 @@ class MainDatabase(models.Model):
         default=7,
         validators=[MinValueValidator(1), MaxValueValidator(365)],
     )
-    # Which snapshots are restored into a scratch database and compared, without anybody asking.
+    # Which snapshots are automatically restored into a scratch database and compared.
     proof_policy = models.CharField(
         "Proof of backups", max_length=6, choices=ProofPolicy.choices, default=ProofPolicy.WEEKLY
     )
-    # The newest proof's database is kept, so that restoring its snapshot takes it over. It costs
-    # the space of a second database, so only operators switch it on (command warm_restore).
+    # Whether the newest proof's database is kept for a restore of its snapshot to take over. It
+    # costs the space of a second database, so only operators turn it on (command warm_restore).
     warm_restore = models.BooleanField(default=False)
     # When the tick takes the next snapshot, in UTC; None while the project is shut down.
     next_snapshot_at = models.DateTimeField(null=True, blank=True)

@@ -1,4 +1,4 @@
-"""Making projects: the database first, the row that shows it last."""
+"""Create projects: the database first, the row that publishes it last."""
 
 import secrets
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ NAME_LENGTH = 100
 
 @dataclass(frozen=True)
 class BackupSettings:
-    """What a new project's main database starts with; `first_run` is in UTC."""
+    """The initial backup settings of a project; `first_run` is in UTC."""
 
     backup_time: time
     backup_time_zone: str
@@ -52,7 +52,7 @@ class Instance:
 
 
 def check_name(name: str, owner: Account) -> str:
-    """Return the name as it will be stored.
+    """Return a project's name as it will be stored.
 
     Raises:
         NameRefusedError: it is empty, too long, or another project of this account has it.
@@ -77,7 +77,7 @@ def create_instance(*, server: DatabaseServer, project_name: str, prefix: str) -
     """Make a new, empty main database under an unused prefix.
 
     Raises:
-        ProvisioningError: the server does not take it.
+        ProvisioningError: the server could not make it.
     """
     password = new_password()
     create_database(
@@ -95,12 +95,12 @@ def settle_instance(instance: Instance) -> None:
     try:
         settle_database(server_url(instance.server), prefix=instance.prefix)
     except psycopg.Error:
-        # The sweep does it.
+        # The sweep will do it.
         log.warning("could not settle database", prefix=instance.prefix, exc_info=True)
 
 
 def installation() -> str:
-    """Identify this portal among those that share its database servers."""
+    """Return an id of this portal among those that share its servers."""
     return keyring().digest("installation").hex()[:16]
 
 
@@ -120,7 +120,7 @@ def publish_project(
 ) -> Project:
     """Make an instance a project of its owner, who pays from now on.
 
-    It belongs into the caller's transaction, so that there is never half a project.
+    Call it in a transaction, so that there is never half a project.
     """
     project = Project.objects.create(
         slug=free_slug(name),
@@ -155,11 +155,11 @@ def create_project(
     """Make a project with an empty main database.
 
     Args:
-        server_name: Where it is placed; empty: on the emptiest.
+        server_name: The server for its database; empty: the one with most room.
 
     Raises:
         NameRefusedError: the name cannot be used.
-        ProvisioningError: no server takes the database; nothing is left behind.
+        ProvisioningError: no server could make the database; nothing is left behind.
     """
     name = check_name(name, owner)
     server = choose_server(server_name)
@@ -184,14 +184,14 @@ def create_project(
 
 
 def unused_prefix() -> str:
-    """Draw eight hex digits that begin no project's ids."""
+    """Draw eight hex digits that are not the prefix of any project."""
     while Project.objects.filter(prefix=(prefix := new_prefix())).exists():
         pass
     return prefix
 
 
 def free_slug(name: str) -> str:
-    """Return the name as a slug, with four random digits if it is taken."""
+    """Return the name as a slug, with four random hex digits if it is taken."""
     base = slugify(name)[:70].strip("-") or "project"
     slug = base
     while Project.objects.filter(slug=slug).exists():

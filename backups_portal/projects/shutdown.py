@@ -1,4 +1,4 @@
-"""Shutting a project down, and starting it again while its grace period lasts."""
+"""Shut a project down, or start it again within its grace period."""
 
 from django.db import transaction
 from django.utils import timezone
@@ -17,10 +17,10 @@ from backups_portal.ui.visible_names import seen_name
 def shut_down(*, project: Project, actor: Account, typed_name: str) -> Project:
     """Shut a project down: end its charge, API and backups, remove nothing.
 
-    Doing it again changes nothing: the grace period counts from the first time.
+    Repeating it changes nothing: the grace period counts from the first time.
 
     Raises:
-        ShutDownRefusedError: the name that was typed is not the project's.
+        ShutDownRefusedError: the typed name is not the project's.
         RightLostError: the actor was removed a moment ago.
     """
     shown = seen_name(project.name)
@@ -44,12 +44,12 @@ def shut_down(*, project: Project, actor: Account, typed_name: str) -> Project:
 
 @transaction.atomic
 def start_again(*, project: Project, actor: Account, shown_terms: str = "") -> Project:
-    """Start a project that was shut down again, and charge it again.
+    """Start a shut-down project again, and charge for it again.
 
-    Its next backup is due at once, and is left out where this day has one.
+    Its next backup is due at once, and is skipped if this day has one.
 
     Args:
-        shown_terms: The prices that the actor saw, as `Quote.terms`; empty: whatever they are.
+        shown_terms: The prices that the actor saw, as `Quote.terms`; empty: any.
 
     Raises:
         ShutDownRefusedError: its grace period is over, or the prices have changed.
@@ -78,6 +78,6 @@ def start_again(*, project: Project, actor: Account, shown_terms: str = "") -> P
 
 
 def _locked(project: Project) -> Project:
-    # A full lock would keep out whoever adds a row of the project, such as an objective or a check:
-    # they hold the main database, which comes next here.
+    # FOR UPDATE could deadlock with a transaction that adds a row of the project, such as an
+    # objective or a check: it holds the lock on the main database, which this one takes next.
     return Project.objects.select_for_update(no_key=True).get(pk=project.pk)

@@ -1,4 +1,4 @@
-"""When a project was shut down, as its audit log tells."""
+"""When a project was shut down, according to its audit log."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -11,7 +11,7 @@ STOPPED, STARTED = "project.shut_down", "project.started_again"
 
 
 class ShutdownPeriod(NamedTuple):
-    """From when until when a project was shut down; until None if it still is."""
+    """The time of a shut-down; `ends` is None if it still lasts."""
 
     begins: datetime
     ends: datetime | None
@@ -22,16 +22,16 @@ class ShutdownPeriod(NamedTuple):
 
 
 def shutdown_periods(project: Project) -> list[ShutdownPeriod]:
-    """Read a project's periods, the oldest first, in one query."""
+    """Return a project's periods, the oldest first, in one query."""
     events = AuditEvent.objects.filter(project_id=project.pk, action__in=(STOPPED, STARTED))
     return pair_shutdowns(events.order_by("at", "pk").only("at", "action"))
 
 
 def pair_shutdowns(events: Iterable[AuditEvent]) -> list[ShutdownPeriod]:
-    """Pair each shut-down with the start after it; events of other actions do not count.
+    """Pair each shut-down with the next start; ignore events of other actions.
 
     Args:
-        events: Of one project, the oldest first.
+        events: The events of one project, the oldest first.
     """
     found: list[ShutdownPeriod] = []
     for event in events:

@@ -1,4 +1,4 @@
-"""The page on which a project is shut down, and the way back."""
+"""The page that shuts a project down, and the way back."""
 
 from django.conf import settings
 from django.contrib import messages
@@ -44,7 +44,7 @@ class ShutDownView(ProjectPermissionMixin, RecentPasswordMixin, RefusingFormView
 
 
 class StartAgainView(ProjectPermissionMixin, View):
-    """Lets a project run again."""
+    """Starts a project that was shut down."""
 
     permission = Permission.MANAGE_PROJECT
     http_method_names = ["post", "options"]
