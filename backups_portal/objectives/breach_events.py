@@ -10,7 +10,7 @@ MISSED, MET = "objective.missed", "objective.met"
 
 
 def record_missed(objective: Objective, breach: Breach) -> None:
-    """Write down that an objective is not met any more."""
+    """Record that an objective is no longer met."""
     began = moment_of(breach.began_at, objective)
     if objective.kind == Objective.Kind.POINT:
         reason = (
@@ -27,7 +27,7 @@ def record_missed(objective: Objective, breach: Breach) -> None:
 
 
 def record_met(objective: Objective, breach: Breach) -> None:
-    """Write down that an objective is met again."""
+    """Record that an objective is met again."""
     ended = breach.ended_at or breach.began_at
     times = f"Missed from {moment_of(breach.began_at, objective)} to {moment_of(ended, objective)}"
     if objective.kind == Objective.Kind.POINT:
@@ -44,7 +44,7 @@ def record_met(objective: Objective, breach: Breach) -> None:
 
 
 def moment_of(moment: datetime, objective: Objective) -> str:
-    """Write a moment on the clocks of the objective's project, with their zone."""
+    """Write a moment in the time zone of the objective's project."""
     local = formats.local(moment, objective.project.main_database.backup_time_zone)
     return f"{formats.day_and_time(local)} {formats.zone_label(local)}"
 

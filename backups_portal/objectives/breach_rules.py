@@ -1,9 +1,9 @@
-"""When an objective was not met, as a function of backups and measured restores.
+"""When objectives were missed, computed from backups and restore times.
 
-At any moment a loss would cost what is newer than the newest good backup that was stored by then.
-So a recovery point is not met from the moment on at which that backup is older than the limit,
-until a newer one is stored. A recovery time is not met from a measurement that took longer than
-the limit until one that did not.
+A loss at any moment costs everything newer than the newest good backup that was stored by then. So
+a recovery point is missed from the moment at which that backup is older than the limit until a
+newer one is stored. A recovery time is missed from a measurement that took longer than the limit
+until one that did not.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,13 +26,14 @@ class Measurement(NamedTuple):
 
 
 class Period(NamedTuple):
-    """What is judged.
+    """The time to judge.
 
     Attributes:
-        since: What came before was judged already.
+        since: Everything before this has been judged already.
         until: The present.
-        floor: No breach begins earlier: the objective was set then, or its last breach ended. A
-            breach that begins between this and `since` was not known at the time.
+        floor: No breach begins before this moment, at which the objective was set or resumed, or
+            its last breach ended. A breach that begins between `floor` and `since` was unknown at
+            the last judgement.
     """
 
     since: datetime
@@ -41,7 +42,7 @@ class Period(NamedTuple):
 
 
 class Spell(NamedTuple):
-    """A time over which a limit was exceeded; it lasts if it has no end.
+    """A time for which a limit was exceeded; it lasts if `ended_at` is None.
 
     Attributes:
         worst: The greatest age of the newest backup, or the longest restore.
@@ -58,8 +59,8 @@ def late_backups(
     """Find when the newest good backup was older than the limit.
 
     Args:
-        newest: Of which instant the newest was at the beginning; None: nothing is expected yet.
-        later: Those stored within the period, in any order.
+        newest: The instant of the newest backup at the beginning; None: no backup is due yet.
+        later: The backups stored within the period, in any order.
     """
     return list(_joined(_late(newest, later, limit, period), period.until))
 
@@ -70,8 +71,8 @@ def slow_restores(
     """Find when the last measured restore had taken longer than the limit.
 
     Args:
-        last: The last before the period; None: nothing was measured yet.
-        later: Those within it, in any order.
+        last: The last measurement before the period, if any.
+        later: The measurements within it, in any order.
     """
     measured = [*([last] if last else []), *sorted(later)]
     ends = [one.at for one in measured[1:]] + [period.until]
@@ -102,7 +103,7 @@ def _exceeded(
 
 
 def _joined(spells: Iterable[Spell], until: datetime) -> Iterator[Spell]:
-    """Join what follows without a break; what reaches the present has not ended."""
+    """Join adjacent spells; one that reaches the present has not ended."""
     current: Spell | None = None
     for spell in spells:
         if current and current.ended_at == spell.began_at:

@@ -1,7 +1,7 @@
-"""The scan that finds breaches of objectives and writes each down once.
+"""The scan that finds breaches of objectives and stores each once.
 
-Each round asks one question of the database: for which objectives has something changed since they
-were judged? Only those are judged, so that a round over thousands of projects costs little.
+Each round runs one query for the objectives for which something changed since they were judged.
+Only those are judged, so a round over thousands of projects costs little.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,28 +34,28 @@ log = get_logger(__name__)
 
 BATCH = 500
 AT_A_TIME = 2_500
-# A measurement may become visible so long after its moment.
+# A measurement may become visible this long after its timestamp, when its transaction commits.
 COMMIT = timedelta(minutes=2)
-# The clocks of two workers differ by less.
+# The clocks of two workers differ by less than this.
 AHEAD = timedelta(minutes=15)
 HOUR = timedelta(hours=1)
 Kind, End = Objective.Kind, Breach.End
 
 
 def find_breaches(now: datetime) -> int:
-    """Write down which objectives are no longer met, or met again; count those judged."""
-    # The question costs as much for a batch as for all. What a round leaves, the next one takes:
-    # when all backups are missing, the tick must not wait for minutes.
+    """Record objectives missed, or met again; return how many were judged."""
+    # Query once, because it costs as much for a batch as for all. The limit leaves the rest to the
+    # next round: if all backups are missing, the tick must not take minutes.
     ids = list(to_judge(now).values_list("pk", flat=True)[:AT_A_TIME])
     return sum(_scan(ids[at : at + BATCH], now) for at in range(0, len(ids), BATCH))
 
 
 def to_judge(now: datetime) -> QuerySet[Objective]:
-    """Select the objectives for which something has changed since they were judged.
+    """Select objectives for which something changed since they were judged.
 
-    Those that were not judged for longest come first, so that each has its turn.
+    The least recently judged come first, so that none is starved.
     """
-    # By the index over stored snapshots.
+    # This uses the index over stored snapshots.
     newest = Snapshot.objects.good().filter(project=OuterRef("project_id")).order_by("-taken_at")
     measured = Snapshot.objects.filter(
         MEASURED, project=OuterRef("project_id"), proven_at__gt=OuterRef("checked_at") - COMMIT
@@ -74,7 +74,7 @@ def to_judge(now: datetime) -> QuerySet[Objective]:
         | (is_late & has_run_for_long & Q(is_broken=False))
         | (~Q(newest=None) & Q(newest__gte=oldest, is_broken=True))
     )
-    # One that is new is judged by what was measured before.
+    # A new objective is judged by earlier measurements.
     of_time = Q(kind=Kind.TIME) & (Exists(measured) | Q(checked_at=F("began_at")))
     runs = Q(project__state=Project.State.ACTIVE)
     is_stopped = Q(stopped_at__isnull=False)
@@ -85,21 +85,21 @@ def to_judge(now: datetime) -> QuerySet[Objective]:
 
 @transaction.atomic
 def _scan(ids: Iterable[int], now: datetime) -> int:
-    """Judge some objectives; those that another scan has locked are left to it."""
+    """Judge objectives, skipping those that another scan has locked."""
     rows = Objective.objects.select_for_update(of=("self",), skip_locked=True)
     return bring_up_to_date(rows.filter(pk__in=list(ids), ended_at=None), now)
 
 
 def bring_up_to_date(rows: QuerySet[Objective], now: datetime) -> int:
-    """Judge objectives until now and write down what is new; return how many there are.
+    """Judge objectives up to now and store the changes; return their number.
 
-    It belongs into a transaction in which they are locked.
+    Call it in a transaction that holds their locks.
     """
     news = _shutdowns(now).filter(project_id=OuterRef("project_id"), at__gt=OuterRef("checked_at"))
     of_rows = rows.select_related("project__main_database").annotate(has_news=Exists(news))
     loaded = list(of_rows.order_by("pk"))
     _forget_future([one for one in loaded if one.checked_at > now + AHEAD], now)
-    # Another scan may have judged some with a later time.
+    # Another scan may have judged some as of a later moment.
     found = [one for one in loaded if one.checked_at <= now]
     for one in found:
         if one.has_news:
@@ -116,7 +116,7 @@ def _shutdowns(now: datetime) -> QuerySet[AuditEvent]:
 
 
 def _catch_up(objective: Objective, now: datetime) -> None:
-    """Stop and resume when the project did, however long ago: beat may have been down."""
+    """Replay shut-downs and starts, even old ones: beat may have been down."""
     news = _shutdowns(now).filter(project_id=objective.project_id, at__gt=objective.checked_at)
     for event in news.order_by("at", "pk").only("at", "action"):
         if event.action == STOPPED and objective.stopped_at is None:
@@ -132,7 +132,7 @@ def _judge(objectives: Sequence[Objective], now: datetime) -> None:
 
 
 def _forget_future(objectives: Sequence[Objective], now: datetime) -> None:
-    """Forget what a clock that ran ahead has judged, or nothing would be judged until then."""
+    """Undo judgements of a clock that ran ahead, which would block new ones."""
     if not objectives:
         return
     log.warning("a clock ran ahead", objectives=len(objectives))
@@ -148,14 +148,14 @@ def _forget_future(objectives: Sequence[Objective], now: datetime) -> None:
 
 
 def _resume(objectives: Sequence[Objective], now: datetime) -> None:
-    """Measure again, from now on."""
+    """Resume measuring from now on."""
     for objective in objectives:
         objective.stopped_at, objective.resumed_at, objective.checked_at = None, now, now
         objective.save(update_fields=["stopped_at", "resumed_at", "checked_at"])
 
 
 def _stop(objectives: Sequence[Objective], now: datetime) -> None:
-    """Measure no longer: in a project that was shut down nothing is written."""
+    """Stop measuring: nothing is written in a project that is shut down."""
     for objective in objectives:
         objective.stopped_at = objective.stopped_at or objective.project.shut_down_at or now
         open_ones = Breach.objects.filter(objective=objective, ended_at=None)
@@ -174,19 +174,19 @@ def _write(
     for objective in objectives:
         spells = spells_by_id[objective.pk]
         if breach := lasting.get(objective.pk):
-            _go_on(objective, breach, spells, now)
+            _continue(objective, breach, spells, now)
         new += [_breach(objective, spell) for spell in spells]
-    # As many at once as there are when all of a storage is away.
+    # Insert in bulk: there are many if a whole storage is unreachable.
     for breach in Breach.objects.bulk_create(new):
-        _tell_beginning(breach)
+        _record_beginning(breach)
     judged = Objective.objects.filter(pk__in=[one.pk for one in objectives])
     judged.update(checked_at=now)
     for objective in objectives:
         objective.checked_at = now
 
 
-def _go_on(objective: Objective, breach: Breach, spells: list[Spell], now: datetime) -> None:
-    """Take the spell that a breach goes on with from the others, and end it if it has ended."""
+def _continue(objective: Objective, breach: Breach, spells: list[Spell], now: datetime) -> None:
+    """Extend a breach by the spell that continues it, or end it."""
     ended_at: datetime | None = now
     if spells and spells[0].began_at <= objective.checked_at:
         spell = spells.pop(0)
@@ -196,7 +196,7 @@ def _go_on(objective: Objective, breach: Breach, spells: list[Spell], now: datet
         breach.ended_at, breach.end = ended_at, End.MET
     breach.save(update_fields=["worst_seconds", "ended_at", "end"])
     if ended_at:
-        _tell_end(objective, breach)
+        _record_end(objective, breach)
 
 
 def _breach(objective: Objective, spell: Spell) -> Breach:
@@ -209,14 +209,14 @@ def _breach(objective: Objective, spell: Spell) -> Breach:
     )
 
 
-def _tell_beginning(breach: Breach) -> None:
+def _record_beginning(breach: Breach) -> None:
     objective = breach.objective
     record_missed(objective, breach)
     log.warning("objective missed", project=objective.project_id, kind=objective.kind)
     if breach.ended_at:
-        _tell_end(objective, breach)
+        _record_end(objective, breach)
 
 
-def _tell_end(objective: Objective, breach: Breach) -> None:
+def _record_end(objective: Objective, breach: Breach) -> None:
     record_met(objective, breach)
     log.info("objective met again", project=objective.project_id, kind=objective.kind)

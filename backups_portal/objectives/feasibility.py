@@ -1,4 +1,4 @@
-"""Objectives that cannot be met, told before they are saved."""
+"""Warnings about objectives that cannot be met, before they are saved."""
 
 from datetime import datetime, time, timedelta
 from functools import lru_cache
@@ -12,7 +12,7 @@ RUNS = 366
 
 
 def point_warning(hours: int, at: time, zone: str, now: datetime) -> str:
-    """Say why backups of this schedule cannot be recent enough; "" if they can."""
+    """Explain why a daily schedule cannot meet a recovery point; "" if it can."""
     longest, day = longest_wait(at, zone, formats.local(now, zone).year)
     least = longest // HOUR + 1
     if hours * HOUR > longest:
@@ -31,10 +31,10 @@ def point_warning(hours: int, at: time, zone: str, now: datetime) -> str:
 
 
 def time_warning(minutes: int, last: timedelta | None, *, are_proofs_on: bool) -> str:
-    """Say why restores are not known to be quick enough; "" if they are.
+    """Explain why restores are not known to be quick enough; "" if they are.
 
     Args:
-        last: How long the last measured restore took.
+        last: How long the last measured restore took; None if there is none.
     """
     if last is None:
         if are_proofs_on:
@@ -53,7 +53,7 @@ def time_warning(minutes: int, last: timedelta | None, *, are_proofs_on: bool) -
 
 @lru_cache(maxsize=1024)
 def longest_wait(at: time, zone: str, year: int) -> tuple[timedelta, str]:
-    """Return the longest time between two runs of a year, and the day of the second."""
+    """Return a year's longest time between two runs, and the second's day."""
     moment = next_run(datetime.fromisoformat(f"{year}-01-01T00:00Z"), at, zone)
     longest, day = timedelta(), moment
     for _ in range(RUNS):

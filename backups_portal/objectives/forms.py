@@ -1,4 +1,4 @@
-"""The form of a project's recovery objectives; what they may be, the service decides."""
+"""The form of a project's objectives, which the service validates."""
 
 from django import forms
 
@@ -19,7 +19,7 @@ def _number(name: str, help_text: str) -> forms.CharField:
 
 
 class ObjectivesForm(LoadedForm):
-    """The objectives: hours of data, minutes of a restore; either may be empty."""
+    """The objectives: hours of data, minutes of a restore; each optional."""
 
     max_loss_hours = _number(
         LOSS,

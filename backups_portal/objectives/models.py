@@ -1,4 +1,4 @@
-"""Recovery objectives of projects, and when they were not met."""
+"""Recovery objectives of projects, and their breaches."""
 
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ from backups_portal.ui import formats
 
 
 class Objective(models.Model):
-    """What an owner wants of backups over a time; a change ends it and begins another."""
+    """A target in force for a time; a change ends it and begins another."""
 
     class Kind(models.TextChoices):
         POINT = "point", "Recovery point"
@@ -24,11 +24,11 @@ class Objective(models.Model):
     began_at = models.DateTimeField(default=timezone.now)
     # When it was changed or withdrawn.
     ended_at = models.DateTimeField(null=True)
-    # Nothing is measured from then on, because the project was shut down; and since when it runs
-    # again. An age counts from there: nothing was written before.
+    # When measuring stopped because the project was shut down, and when it last resumed. Ages count
+    # from then: nothing was written during the shut-down.
     stopped_at = models.DateTimeField(null=True)
     resumed_at = models.DateTimeField(null=True)
-    # What happened until then is judged; see breach_scan.py.
+    # Everything up to then has been judged; see breach_scan.py.
     checked_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -46,20 +46,20 @@ class Objective(models.Model):
 
     @property
     def limit(self) -> timedelta:
-        """Return how old the newest backup may be, or how long a restore may take."""
+        """Return the greatest age of a backup, or time of a restore."""
         if self.kind == self.Kind.POINT:
             return timedelta(hours=self.target)
         return timedelta(minutes=self.target)
 
     @property
     def target_name(self) -> str:
-        """Return what is wanted in words, such as "at most 26 hours"."""
+        """Return the target in words, such as "at most 26 hours"."""
         unit = "hour" if self.kind == self.Kind.POINT else "minute"
         return f"at most {formats.count(self.target, unit)}"
 
 
 class Breach(models.Model):
-    """A time over which an objective was not met."""
+    """A time for which an objective was missed."""
 
     class End(models.TextChoices):
         MET = "met", "Met again"
@@ -71,8 +71,8 @@ class Breach(models.Model):
     # None while it lasts.
     ended_at = models.DateTimeField(null=True)
     end = models.CharField(max_length=7, choices=End.choices, blank=True)
-    # The greatest age of the newest backup, or the longest restore; of one that lasts, as it was
-    # when it was last judged.
+    # The greatest age of the newest backup, or the longest restore; while the breach lasts, as of
+    # the last judgement.
     worst_seconds = models.FloatField()
 
     class Meta:
@@ -95,5 +95,5 @@ class Breach(models.Model):
 
     @property
     def worst(self) -> timedelta:
-        """Return the greatest age or the longest restore."""
+        """Return the greatest age of a backup, or the longest restore."""
         return timedelta(seconds=self.worst_seconds)

@@ -1,4 +1,4 @@
-"""The objectives of a project over a period, and when they were not met."""
+"""The objectives of a project over a period, and their breaches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from backups_portal.projects.models import Project
 
 @dataclass(frozen=True)
 class ObjectiveReport:
-    """What was wanted in a period, and what was missed.
+    """The objectives and the breaches of a period.
 
     Attributes:
-        objectives: Those in force at any time of it, in the order in which they were set; each has
-            its `began_at` and, unless it is in force, `ended_at`, which may lie outside.
-        breaches: Those that lasted at any time of it, oldest first, with their objectives; their
-            ends may lie outside, too.
+        objectives: Those in force at any time of the period, in the order in which they were set.
+            `began_at` and `ended_at` (None if still in force) may lie outside the period.
+        breaches: Those that overlap the period, oldest first, with their objectives; they may begin
+            or end outside it, too.
     """
 
     objectives: Sequence[Objective]
@@ -28,7 +28,7 @@ class ObjectiveReport:
 def report_of(project: Project, since: datetime, until: datetime) -> ObjectiveReport:
     """Return the objectives and breaches of a period, in two queries.
 
-    Breaches are as the scan wrote them down, which is up to a minute ago.
+    Breaches are as the scan last stored them, up to a minute ago.
     """
     overlap = Q(began_at__lt=until) & (Q(ended_at=None) | Q(ended_at__gt=since))
     objectives = Objective.objects.filter(overlap, project=project)
@@ -39,6 +39,6 @@ def report_of(project: Project, since: datetime, until: datetime) -> ObjectiveRe
 
 
 def breaches_of(project: Project, since: datetime, until: datetime) -> QuerySet[Breach]:
-    """Select the breaches that lasted at any time of a period, with their objectives."""
+    """Select the breaches that overlap a period, with their objectives."""
     overlap = Q(began_at__lt=until) & (Q(ended_at=None) | Q(ended_at__gt=since))
     return Breach.objects.filter(overlap, objective__project=project).select_related("objective")

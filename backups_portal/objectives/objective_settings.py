@@ -1,4 +1,4 @@
-"""Changing the recovery objectives of a project."""
+"""Change the recovery objectives of a project."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -25,14 +25,14 @@ LOSS, RESTORE = "max_loss_hours", "max_restore_minutes"
 KINDS = {LOSS: Objective.Kind.POINT, RESTORE: Objective.Kind.TIME}
 UNITS = {LOSS: "hour", RESTORE: "minute"}
 LABELS = {LOSS: "Data lost at most", RESTORE: "Back within"}
-# A year, and a week.
+# The largest targets: a year, and a week.
 MOST = {LOSS: 8_760, RESTORE: 10_080}
 NONE = "none"
 ACTION = "objective.changed"
 
 
 def objectives_of(project_id: UUID) -> dict[str, int | None]:
-    """Return the targets in force, by name; None where none is set."""
+    """Return the targets in force by name; None for one that is not set."""
     in_force = Objective.objects.filter(project=project_id, ended_at=None)
     targets = dict(in_force.values_list("kind", "target"))
     return {name: targets.get(kind) for name, kind in KINDS.items()}
@@ -46,11 +46,11 @@ def change_objectives(
     loaded: Mapping[str, Any] | None = None,
     now: datetime | None = None,
 ) -> dict[str, int | None]:
-    """Save the objectives that differ, and record old and new ones.
+    """Save the objectives that differ, and record their old and new targets.
 
     Args:
-        wanted: By name, see `read_objectives`; what is not among them stays.
-        loaded: The objectives as the actor saw them; those wanted the same stay as they are.
+        wanted: By name, see `read_objectives`; missing ones stay as they are.
+        loaded: The objectives as the actor saw them; those that the actor left stay as they are.
 
     Returns:
         The objectives as they are now, by name.
@@ -63,7 +63,7 @@ def change_objectives(
     values = read_objectives(wanted)
     with transaction.atomic():
         hold_right(actor, Permission.MANAGE_BACKUPS, project)
-        # Two changes at once take turns, also where there is no objective yet.
+        # Serialize changes with a row that exists even if there is no objective yet.
         MainDatabase.objects.select_for_update().get(pk=project.pk)
         settings = recorded_objectives(project.pk)
         meant = only_meant(settings, actor, values, read_loaded(loaded or {}))
@@ -86,10 +86,10 @@ def change_objectives(
 
 
 def _replace(project: Project, kind: str, target: int | None, now: datetime) -> None:
-    """End the objective in force; what it did not meet stays history."""
+    """Replace the objective in force; its breaches stay in the history."""
     in_force = Objective.objects.filter(project=project, kind=kind, ended_at=None)
     old = in_force.select_for_update(of=("self",))
-    # Also what happened in the minute since the last scan.
+    # Include what happened in the minute since the last scan.
     bring_up_to_date(old, now)
     Breach.objects.filter(objective__in=in_force, ended_at=None).update(
         ended_at=now, end=Breach.End.CHANGED
@@ -102,16 +102,16 @@ def _replace(project: Project, kind: str, target: int | None, now: datetime) -> 
 
 
 def recorded_objectives(project_id: UUID) -> RecordedSettings:
-    """Return the objectives as they are now, for what others changed meanwhile."""
+    """Return the current objectives, to detect concurrent changes."""
     return RecordedSettings(project_id, ACTION, objectives_of(project_id), LABELS, _in_words)
 
 
 def read_objectives(wanted: Mapping[str, Any]) -> dict[str, int | None]:
-    """Return the objectives as they are stored.
+    """Parse objectives into the form in which they are stored.
 
     Args:
-        wanted: By name: max_loss_hours, max_restore_minutes, each a number, its digits, or for no
-            objective None or "".
+        wanted: max_loss_hours and max_restore_minutes: each a number, its digits, or None or ""
+            for no objective.
 
     Raises:
         SettingsRefusedError: names each wrong field.
@@ -123,7 +123,7 @@ def read_objectives(wanted: Mapping[str, Any]) -> dict[str, int | None]:
 
 
 def read_loaded(loaded: Mapping[str, Any]) -> dict[str, int | None]:
-    """Read objectives as a form showed them; skip those that no form shows."""
+    """Parse objectives as a form showed them; skip invalid ones."""
     return _read(loaded)[0]
 
 
@@ -143,7 +143,7 @@ def _parse(name: str, value: object) -> int | None:
     text = "" if value is None else str(value).strip()
     if not text:
         return None
-    # Signs, underscores and other scripts' digits are numbers to int(), and typing errors here.
+    # int() accepts signs, underscores and other scripts' digits, which are typing errors here.
     if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MOST[name]:
         return int(text)
     unit = UNITS[name]

@@ -1,4 +1,4 @@
-"""What the backups and measured restores of projects say of their objectives."""
+"""Judge projects' objectives by their backups and measured restores."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from backups_portal.objectives.models import Breach, Objective
 from snapshots.models import Snapshot
 
 Kind = Objective.Kind
-# Also those whose retention period has ended since.
+# Includes backups whose retention period has ended since.
 GOOD = Q(state__in=("completed", "expired"), taken_at__isnull=False) & ~Q(verdict="failed")
 STORED = Coalesce("finished_at", "taken_at")
 MEASURED = Q(verdict="passed", restore_seconds__isnull=False)
@@ -30,14 +30,14 @@ MEASURED = Q(verdict="passed", restore_seconds__isnull=False)
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is known of an objective at a moment.
+    """The verdict on an objective at a moment.
 
     Attributes:
-        newest: The instant of the newest good backup, or from when on an age counts; None: no
-            backup is due yet.
-        is_of_backup: Whether it is that of a backup.
+        newest: The instant of the newest good backup, or the moment from which ages count; None:
+            no backup is due yet.
+        is_of_backup: Whether `newest` is the instant of a backup.
         last: The last measured restore.
-        spells: When it was not met since it was last judged, oldest first.
+        spells: When it was missed since the last judgement, oldest first.
     """
 
     newest: datetime | None = None
@@ -47,9 +47,9 @@ class Judgement:
 
 
 def judge(objectives: Sequence[Objective], now: datetime) -> dict[int, Judgement]:
-    """Judge objectives of running projects since they were last judged; write nothing.
+    """Judge objectives of running projects since the last time; store nothing.
 
-    It asks as often for many as for one. Each has its project and main database loaded.
+    The number of queries is constant. Each must have its project and main database loaded.
     """
     floors = _floors(objectives) if objectives else {}
     points = [one for one in objectives if one.kind == Kind.POINT]
@@ -58,7 +58,7 @@ def judge(objectives: Sequence[Objective], now: datetime) -> dict[int, Judgement
 
 
 def _floors(objectives: Sequence[Objective]) -> dict[int, datetime]:
-    """Return before which moment no breach of each begins."""
+    """Return the moment before which no breach of each can begin."""
     ended = Breach.objects.filter(objective__in=objectives, ended_at__isnull=False)
     last = dict(ended.values_list("objective").annotate(Max("ended_at")))
     return {
@@ -89,7 +89,7 @@ def _points(
         floor = floors[one.pk]
         if taken_at is None:
             due = first_due or one.project.main_database.next_snapshot_at
-            # Once the first backup was due, all that was ever written could be lost.
+            # Once the first backup was due, everything written so far could be lost.
             if due and due < now:
                 taken_at, floor = one.project.created_at, max(floor, due)
         if taken_at and one.resumed_at:
@@ -148,7 +148,7 @@ def _measurement(at: datetime, seconds: float) -> Measurement:
 def _annotated(
     objectives: Sequence[Objective], **values: QuerySet[Any, Any]
 ) -> dict[int, tuple[Any, ...]]:
-    """Return by objective what each subquery finds for it."""
+    """Return the results of the subqueries for each objective, by its id."""
     rows = Objective.objects.filter(pk__in=[one.pk for one in objectives])
     found = rows.annotate(**{name: Subquery(query) for name, query in values.items()})
     return {pk: tuple(rest) for pk, *rest in found.values_list("pk", *values)}

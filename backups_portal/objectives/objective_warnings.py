@@ -1,4 +1,4 @@
-"""What of a project's wanted objectives cannot be met as things are."""
+"""Warnings about new objectives that a project cannot meet at present."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,7 +12,7 @@ from backups_portal.projects.models import MainDatabase
 def warnings_of(
     database: MainDatabase, wanted: Mapping[str, int | None], now: datetime
 ) -> dict[str, str]:
-    """Return by name a sentence for each objective that cannot be met, and for no other."""
+    """Return a sentence, by name, for each objective that cannot be met."""
     found = {}
     if hours := wanted.get(LOSS):
         zone = database.backup_time_zone

@@ -1,4 +1,4 @@
-"""Whether the objectives of a project are met now."""
+"""The current standings of a project's objectives."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ LABELS = {MET: "Met", MISSED: "Missed", UNMEASURED: "Not measured"}
 
 @dataclass(frozen=True)
 class Standing:
-    """How an objective stands.
+    """Whether an objective is met now.
 
     Attributes:
         state: "met", "missed" or "unmeasured".
-        since: Of one that is missed, since when.
+        since: Since when it has been missed; None unless it is.
         is_of_backup: Whether the figure is the age of a backup.
         figure: How much could be lost now, or how long the last measured restore took.
         measured_at: When that restore ended.
@@ -38,14 +38,14 @@ class Standing:
 
     @property
     def is_of_point(self) -> bool:
-        """Tell whether it is about the age of backups, and not the time of restores."""
+        """Tell whether it limits the age of backups, not the time of restores."""
         return self.objective.kind == Objective.Kind.POINT
 
 
 def standings_of(project: Project, now: datetime) -> list[Standing]:
-    """Return how each objective in force stands: the recovery point, then the recovery time.
+    """Judge each objective in force: the recovery point, then the time.
 
-    It does not wait for the scan that writes breaches down, and writes none.
+    It judges up to now, without waiting for the scan that stores breaches, and stores none.
     """
     found = Objective.objects.filter(project=project, ended_at=None).order_by("kind")
     objectives = list(found)
@@ -81,7 +81,7 @@ def _standing(
     spell = judgement.spells[-1] if judgement.spells else None
     is_missed = spell is not None and spell.ended_at is None
     since = spell.began_at if spell and is_missed else None
-    # One that was written down goes on, unless it has ended and another has begun since.
+    # A stored breach continues, unless it has ended and another one has begun since.
     if since and began_at and since <= objective.checked_at:
         since = began_at
     return Standing(

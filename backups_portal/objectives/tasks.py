@@ -1,4 +1,4 @@
-"""The task that beat sends once a minute."""
+"""The task that beat enqueues once a minute."""
 
 from django.utils import timezone
 
@@ -8,5 +8,5 @@ from backups_portal.objectives.breach_scan import find_breaches
 
 @app.task
 def check_objectives() -> None:
-    """Find objectives that are no longer met, and those that are met again."""
+    """Record objectives that are no longer met, or met again."""
     find_breaches(timezone.now())

@@ -1,4 +1,4 @@
-"""Addresses of recovery objectives, and of the page beside which they stand."""
+"""URLs of recovery objectives and of the Main Database page."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The page of a project's recovery objectives, and what the Main Database page says of them."""
+"""The pages that show a project's objectives."""
 
 from datetime import timedelta
 
@@ -30,7 +30,7 @@ BREACHES = 15
 
 
 class ObjectivesView(SettingsView):
-    """Shows the objectives, how they stand and when they were missed; saves them."""
+    """Shows the objectives with their standings and breaches; saves them."""
 
     form_class = ObjectivesForm
     template_name = "objectives/objectives.html"
@@ -67,9 +67,9 @@ class ObjectivesView(SettingsView):
         return redirect("objectives", self.project.slug)
 
     def _to_agree_with(self, new: dict[str, int | None]) -> dict[str, str]:
-        """Return what is impossible about new objectives, by what is sent to agree to it.
+        """Return warnings of impossible objectives by the value that accepts it.
 
-        Nothing, if that was sent.
+        Returns nothing if the form has accepted them all.
         """
         found = warnings_of(self.project.main_database, new, timezone.now())
         asked = {f"{name}={new[name]}": text for name, text in found.items()}
@@ -78,7 +78,7 @@ class ObjectivesView(SettingsView):
 
 
 class MainDatabasePage(MainDatabaseView):
-    """The Main Database page, with the objectives beside the schedule for owners."""
+    """The Main Database page, which shows owners the objectives as well."""
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
         context = super().get_context_data(**kwargs)
