@@ -1,4 +1,4 @@
-"""Check a file of evidence by a key that its reader trusts; needs no Django and no installation."""
+"""Check an evidence file with a trusted key, without Django or a portal."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +16,11 @@ from backups_portal.evidence.signed_envelope import (
 
 
 class CheckError(Exception):
-    """The file is not valid, or could not be checked; the message is one sentence."""
+    """The file is invalid or cannot be checked; the message is a sentence."""
 
 
 def check_file(path: Path, trusted: Ed25519PublicKey) -> Evidence:
-    """Verify a file of evidence; raise CheckError."""
+    """Verify an evidence file; raise CheckError."""
     with _readable(path), path.open("rb") as file:
         try:
             return read_evidence(file, trusted)
@@ -38,7 +38,7 @@ def read_key(path: Path) -> Ed25519PublicKey:
 
 
 def verdict(evidence: Evidence, signed_by: str) -> str:
-    """Say what is valid and whose key has signed it, in one sentence."""
+    """Say in one sentence what is valid and which key signed it."""
     document = evidence.document
     return (
         f"Valid: “{document['title']}”, as of {document['as_of']}, signed by {signed_by} "

@@ -1,4 +1,4 @@
-"""The evidence of a period as JSON, which is signed. Times are UTC, days of the project's zone."""
+"""The evidence of a period as JSON: UTC times, days in the project's zone."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -21,10 +21,10 @@ OPTIONS = orjson.OPT_UTC_Z
 
 
 def payload_of(report: Report, *, made_by: str) -> bytes:
-    """Write the document of a report, which is then signed.
+    """Write the document of a report, to be signed.
 
     Args:
-        made_by: The account or the operator who asked for it.
+        made_by: The account or the operator that requested it.
     """
     members = {
         **_about(report, made_by),
@@ -41,7 +41,7 @@ def payload_of(report: Report, *, made_by: str) -> bytes:
         "places": _places(report),
         "audit_seal": _seal(report),
     }
-    # Not joined from a list, which would keep each row as an object until the end.
+    # Append to one buffer: a list of pieces would keep each row as an object until the end.
     payload = bytearray()
     for piece in _pieces(members, report):
         payload += piece
@@ -49,7 +49,7 @@ def payload_of(report: Report, *, made_by: str) -> bytes:
 
 
 def _pieces(members: JsonObject, report: Report) -> Iterator[bytes]:
-    """Write what is short at once, and long lists row by row."""
+    """Write the short members at once, and the long lists row by row."""
     yield orjson.dumps(members, option=OPTIONS)[:-1]
     sections = {"holds": report.holds, "deletions": report.deletions, "access": report.access}
     for name, section in sections.items():

@@ -1,4 +1,4 @@
-"""The key by which this installation signs evidence."""
+"""The key with which this installation signs evidence."""
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from django.conf import settings
@@ -9,10 +9,10 @@ PURPOSE = "evidence"
 
 
 def signing_key() -> Ed25519PrivateKey:
-    """Derive the key from the installation's; another installation key makes another one."""
+    """Derive the signing key from the installation key."""
     return Keyring.from_hex(settings.INSTALLATION_KEY).signing_key(PURPOSE)
 
 
 def public_key() -> Ed25519PublicKey:
-    """Return the key by which evidence of this installation is verified."""
+    """Return the key that verifies this installation's evidence."""
     return signing_key().public_key()

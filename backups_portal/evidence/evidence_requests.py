@@ -1,4 +1,4 @@
-"""Evidence as pages, the API and commands ask for it; each time is in the audit log."""
+"""Requests for evidence by pages, the API and commands, with audit events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ from backups_portal.projects.due_times import local_date
 from backups_portal.projects.models import Membership, Project
 from snapshots.models import Snapshot
 
-# A file takes memory: one is made at a time, while the pages of everybody else go on.
+# A file takes much memory, so only one is made at a time; other pages are not affected.
 MAKERS = Bulkhead(running=1, waiting=3, seconds=10)
-# A look at a period is recorded once in a quarter of an hour.
+# Views of a period are recorded at most once in a quarter of an hour.
 TOLD_ONCE = Limit("evidence-viewed", tries=1, seconds=15 * 60)
 
 
@@ -40,10 +40,10 @@ class EvidenceFile:
 
 
 def period_of(project: Project, first: date | None, last: date | None, *, now: datetime) -> Period:
-    """Return the period of two days; of the current quarter if neither is given.
+    """Return the period between two days; by default, the current quarter.
 
-    One day alone stands for the quarter's end or beginning: from it until the quarter ends, or from
-    the quarter's first day until it.
+    If only one day is given, its quarter supplies the other: the period runs from the day to the
+    quarter's end, or from the quarter's beginning to the day.
 
     Raises:
         PeriodRefusedError: there is no evidence for it.
@@ -61,9 +61,9 @@ def period_of(project: Project, first: date | None, last: date | None, *, now: d
 
 
 def founded_on(project: Project) -> date:
-    """Return the day on which a project was created, in its zone, or of an older backup.
+    """Return the day of a project's creation, or that of an older backup.
 
-    A catalogue that was rebuilt knows backups from before it knew the project.
+    A rebuilt catalogue has backups that are older than its row of the project.
     """
     created = local_date(project.created_at, project.main_database.backup_time_zone)
     oldest = Snapshot.objects.filter(project=project).aggregate(day=Min("local_date"))["day"]
@@ -71,12 +71,12 @@ def founded_on(project: Project) -> date:
 
 
 def scope_for(readers: Sequence[Account], project: Project, period: Period, now: datetime) -> Scope:
-    """Choose what is gathered, and for whom."""
+    """Define what evidence to gather, and for which readers."""
     return Scope(project, period, now, [reader.pk for reader in readers])
 
 
 def owners_of(project: Project) -> list[Account]:
-    """List who owns a project: an operator's file is for all of them to read."""
+    """List a project's owners, who may all read an operator's file."""
     owned = Membership.objects.filter(project=project, role=Membership.Role.OWNER)
     return [one.account for one in owned.select_related("account")]
 
@@ -85,7 +85,7 @@ def make_file(scope: Scope, *, actor: Account | None, made_by: str) -> EvidenceF
     """Gather, sign and record a file of evidence.
 
     Raises:
-        FullError: too many are being made.
+        FullError: too many files are being made.
     """
     with MAKERS.entered():
         payload = payload_of(make_report(scope), made_by=made_by)
@@ -95,7 +95,7 @@ def make_file(scope: Scope, *, actor: Account | None, made_by: str) -> EvidenceF
 
 
 def note_look(scope: Scope, actor: Account) -> None:
-    """Record who looks at the evidence of a period."""
+    """Record that an account views the evidence of a period."""
     if not TOLD_ONCE.take(f"{actor.pk} {scope.project.pk} {scope.period.file_name}"):
         _record("evidence.viewed", scope, actor)
 

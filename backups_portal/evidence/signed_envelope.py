@@ -1,14 +1,14 @@
-"""The file of evidence: a text, and an Ed25519 signature of exactly its bytes.
+"""The evidence file: a text and an Ed25519 signature of exactly its bytes.
 
-The file is one JSON object of five texts, and nothing else:
+The file is one JSON object of five strings, and nothing else:
 
     {"format": "backups-portal-evidence-1", "signed_by": FINGERPRINT, "public_key": PEM,
      "signature": BASE64, "payload": TEXT}
 
-The signature (RFC 8032) is of the UTF-8 bytes of the payload. The payload is JSON, too, but is
-never written again to be checked, so nothing depends on how JSON is spelt. The fingerprint is the
-SHA-256 of the public key's SubjectPublicKeyInfo in DER. The key in the file says which key to look
-for, and is no reason to trust the file.
+The signature (RFC 8032) covers the UTF-8 bytes of the payload. The payload is JSON, too, but a
+check never serializes it again, so it does not depend on a canonical form. The fingerprint is the
+SHA-256 of the public key's SubjectPublicKeyInfo in DER. The key in the file only identifies the key
+to look for, and is no reason to trust the file.
 """
 
 import base64
@@ -34,7 +34,7 @@ FORMAT_NAME = "backups-portal-evidence"
 VERSION = 1
 FORMAT = re.compile(rf"{FORMAT_NAME}-([1-9]\d{{0,8}})", re.ASCII)
 MEMBERS = {"format", "signed_by", "public_key", "signature", "payload"}
-# Evidence of two years with every section full has less.
+# Evidence of two years in which every section is full stays below this.
 MAX_BYTES = 256 * 2**20
 MAX_KEY_BYTES = 10_000
 BLANKS = re.compile(r"[ \t\r\n]*")
@@ -45,11 +45,11 @@ class EvidenceError(Exception):
 
 
 class NotEvidenceError(EvidenceError):
-    """The file is something else."""
+    """The file is not an evidence file at all."""
 
 
 class UnsupportedVersionError(EvidenceError):
-    """A newer version of the portal has made the file."""
+    """The file has a version that this portal cannot read."""
 
 
 class ChangedError(EvidenceError):
@@ -57,19 +57,19 @@ class ChangedError(EvidenceError):
 
 
 class OtherKeyError(EvidenceError):
-    """Another key than the trusted one has signed the file."""
+    """A key other than the trusted one signed the file."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a valid file says, and whose key has signed it."""
+    """The contents of a valid file, and the fingerprint of its key."""
 
     document: JsonObject
     fingerprint: str
 
 
 def seal_evidence(payload: bytes, key: Ed25519PrivateKey) -> dict[str, str]:
-    """Sign a payload; returns the members of the file."""
+    """Sign a payload; return the members of the file."""
     public = key.public_key()
     return {
         "format": f"{FORMAT_NAME}-{VERSION}",
@@ -81,11 +81,11 @@ def seal_evidence(payload: bytes, key: Ed25519PrivateKey) -> dict[str, str]:
 
 
 def read_evidence(file: BinaryIO, trusted: Ed25519PublicKey) -> Evidence:
-    """Verify a file by a key that its reader trusts.
+    """Verify a file with a key that its reader trusts.
 
     Raises:
-        EvidenceError: it is not valid; the subclass and the message say why.
-        OSError: it cannot be read.
+        EvidenceError: the file is not valid; the subclass and the message say why.
+        OSError: the file cannot be read.
     """
     members = _members(_text(file))
     _check_form(members)
@@ -105,18 +105,18 @@ def read_evidence(file: BinaryIO, trusted: Ed25519PublicKey) -> Evidence:
 
 
 def fingerprint(key: Ed25519PublicKey) -> str:
-    """Return the SHA-256 of a public key (SubjectPublicKeyInfo in DER), in hex digits."""
+    """Return the SHA-256 of a key's SubjectPublicKeyInfo in DER, in hex."""
     encoded = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(encoded).hexdigest()
 
 
 def pem(key: Ed25519PublicKey) -> str:
-    """Write a public key as PEM, which openssl reads."""
+    """Encode a public key as PEM, which openssl reads."""
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def parse_public_key(text: bytes) -> Ed25519PublicKey:
-    """Read a public key from PEM.
+    """Parse a public key from PEM.
 
     Raises:
         ValueError: it is not the public part of an Ed25519 key.
@@ -145,7 +145,7 @@ def _text(file: BinaryIO) -> str:
 
 
 def _members(text: str) -> Mapping[str, str]:
-    """Read an object of texts, each member once; what nests would take any amount of memory."""
+    """Parse a flat object of unique strings; nesting could exhaust memory."""
     found: dict[str, str] = {}
     place = _after(text, 0, "{")
     while True:
@@ -179,7 +179,7 @@ def _behind_blanks(text: str, place: int) -> int:
 
 
 def _after(text: str, place: int, sign: str) -> int:
-    """Return the place behind a sign, before which there may be blanks."""
+    """Return the position after an expected sign, skipping blanks before it."""
     place = _behind_blanks(text, place)
     if text[place : place + 1] != sign:
         raise NotEvidenceError("This is not an evidence file.")
@@ -205,7 +205,7 @@ def _signature(members: Mapping[str, str]) -> bytes:
         found = base64.b64decode(members["signature"], validate=True)
     except (binascii.Error, ValueError):
         found = b""
-    # Base64 may end in bits that mean nothing, and they may not differ either.
+    # Base64 can end in unused bits, and a change of these must be detected too.
     if base64.b64encode(found).decode() != members["signature"]:
         raise ChangedError(
             "This file was changed after it was signed: its signature cannot be read."
@@ -236,7 +236,7 @@ def _is_signed(payload: bytes, signature: bytes, key: Ed25519PublicKey) -> bool:
 
 
 def _document(payload: bytes) -> JsonObject:
-    """Read what was signed; it says itself which form it has."""
+    """Parse what was signed, and check the format and version that it names."""
     try:
         document = loads(payload)
     except (ValueError, RecursionError) as error:

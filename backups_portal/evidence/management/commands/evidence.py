@@ -1,4 +1,4 @@
-"""`manage.py evidence PROJECT`: the backup evidence of a period, signed."""
+"""`manage.py evidence PROJECT`: write the signed evidence of a period."""
 
 from argparse import ArgumentParser, ArgumentTypeError
 from datetime import date
@@ -16,7 +16,7 @@ from backups_portal.projects.command_lookup import find_project
 
 
 class Command(OperatorCommand):
-    """Write what the project's owners get from its page."""
+    """Writes the same file that owners get from the project's page."""
 
     help = (
         "Write the backup evidence of a project as signed JSON: what was backed up, proven, "
@@ -57,7 +57,7 @@ def _day(text: str) -> date:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a new file, or none."""
+    """Write a new file completely, or leave none."""
     try:
         with path.open("xb") as file:
             try:

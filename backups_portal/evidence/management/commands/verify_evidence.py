@@ -1,4 +1,4 @@
-"""`manage.py verify_evidence FILE`: whether a file of evidence is what was signed, and by whom."""
+"""`manage.py verify_evidence FILE`: check an evidence file's signature."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -13,7 +13,7 @@ from backups_portal.evidence.signed_envelope import Evidence, fingerprint, pem
 
 
 class Command(OperatorCommand):
-    """Asks no database. See `evidence/__main__.py` for machines where no portal is set up."""
+    """Uses no database; `evidence/__main__.py` works without a portal, too."""
 
     help = (
         "Check that a file of backup evidence was signed by this installation, or by the key of "
