@@ -8,7 +8,7 @@ from backups_portal.evidence.evidence_check import CheckError, check_file, read_
 
 
 def main(words: list[str] | None = None) -> str | None:
-    """Check a file, and print that it is valid; return what is wrong with it otherwise."""
+    """Check a file: print that it is valid, or return what is wrong with it."""
     parser = ArgumentParser(prog="python -m backups_portal.evidence", description=__doc__)
     parser.add_argument("file", type=Path, metavar="FILE", help="the signed JSON")
     parser.add_argument("key", type=Path, metavar="KEY", help="PEM of the key that you trust")

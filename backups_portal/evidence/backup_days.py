@@ -15,7 +15,7 @@ from backups_portal.ui.formats import day_and_time
 from snapshots.models import Snapshot
 from snapshots.schedule.missed_backups import LATE, OLDEST
 
-# In the middle of a sentence: "1 missed: database server unreachable".
+# Phrases for the middle of a sentence: "1 missed: database server unreachable".
 CAUSES: Mapping[str, str] = {
     Cause.DATABASE_UNREACHABLE: "database server unreachable",
     Cause.DATABASE_REFUSED: "refused by the database",
@@ -37,7 +37,7 @@ UNKNOWN = "no cause recorded"
 
 
 class Kind(StrEnum):
-    """What became of the backup of a day."""
+    """The result of a day's backup."""
 
     PROVEN = "proven"
     STORED = "stored"
@@ -61,11 +61,11 @@ GOOD = (Kind.PROVEN, Kind.STORED)
 
 @dataclass(frozen=True)
 class DayBackup:
-    """What is known of a snapshot, and of its copy.
+    """The facts about a snapshot and its copy.
 
     Attributes:
-        locked_until: Until when nobody can delete it in storage; None if no lock is in force.
-        why_other_failed: Why another one of the same day failed its proof; "" if none did.
+        locked_until: When the object lock that prevents its deletion ends; None if there is none.
+        why_other_failed: Why another snapshot of the same day failed its proof; "" if none did.
     """
 
     id: UUID
@@ -92,18 +92,18 @@ class DayBackup:
 
     @property
     def was_stored(self) -> bool:
-        """Tell whether it was complete once, though it may be deleted by now."""
+        """Tell whether it was completed, even if it has been deleted since."""
         is_over = self.state in (Snapshot.State.COMPLETED, Snapshot.State.EXPIRED)
         return is_over and self.taken_at is not None
 
     @property
     def is_deleted(self) -> bool:
-        """Tell whether retention has deleted it since."""
+        """Tell whether retention has deleted it."""
         return self.was_stored and self.state == Snapshot.State.EXPIRED
 
     @property
     def kind(self) -> Kind:
-        """Return what became of it."""
+        """Return its result."""
         if self.state in Snapshot.UNFINISHED:
             return Kind.COMING
         if not self.was_stored:
@@ -115,7 +115,7 @@ class DayBackup:
 
     @property
     def restore_time(self) -> timedelta | None:
-        """Return how long a restore of it takes, if that was measured."""
+        """Return how long its restore took, if that was measured."""
         return None if self.restore_seconds is None else timedelta(seconds=self.restore_seconds)
 
 
@@ -125,7 +125,7 @@ class DayLine:
 
     Attributes:
         cause: Why it has no good backup, in a few words; "" if it has one.
-        reason: The same in sentences, or what else there is to know of it.
+        reason: The same in sentences, or other remarks about the day.
     """
 
     day: date
@@ -136,13 +136,13 @@ class DayLine:
 
     @property
     def label(self) -> str:
-        """Return what became of its backup, for a page."""
+        """Return the label of its result, for a page."""
         return LABELS[self.kind]
 
 
 @dataclass(frozen=True)
 class Span:
-    """Days that follow one another, without a good backup for one cause."""
+    """Consecutive days without a good backup, for the same cause."""
 
     lines: Sequence[DayLine]
 
@@ -159,10 +159,10 @@ class Span:
 
 @dataclass(frozen=True)
 class DayNote:
-    """What the audit log says of the backup of a day.
+    """An event of the audit log about a day's backup.
 
     Attributes:
-        day: In ISO format.
+        day: The day in ISO format.
     """
 
     at: datetime
@@ -172,14 +172,14 @@ class DayNote:
 
 @dataclass(frozen=True)
 class Facts:
-    """What days are judged by.
+    """The facts by which days are judged.
 
     Attributes:
-        first_run: When the first backup was planned; before its day none was due.
-        stopped: When the project did not run: from when until when; None if that has not ended.
-        notes: That backups were missed, the oldest first.
-        failures: That backups failed, though some were taken later, the oldest first.
-        completed: Days whose backup the audit log calls stored, in ISO format.
+        first_run: When the first backup was planned; none was due before its day.
+        stopped: The shut-downs of the project.
+        notes: Events of missed backups, oldest first.
+        failures: Events of failed backups, some of which succeeded later, oldest first.
+        completed: When the audit log recorded a day's backup as stored, by the day in ISO format.
     """
 
     now: datetime
@@ -201,7 +201,7 @@ def day_lines(period: Period, facts: Facts) -> list[DayLine]:
 
 
 def spans(lines: Sequence[DayLine]) -> list[Span]:
-    """Join days that follow one another and share a result, a cause and its words."""
+    """Join consecutive days that share result, cause and reason."""
     found: list[list[DayLine]] = []
     for line in lines:
         before = found[-1][-1] if found else None
@@ -246,7 +246,7 @@ def _of_backup(day: date, backup: DayBackup, facts: Facts) -> DayLine:
 
 
 def _before(backup: DayBackup, facts: Facts) -> str:
-    """Tell what else went wrong on a day that has a good backup."""
+    """Say what else went wrong on a day that has a good backup."""
     name = backup.local_date.isoformat()
     late = [note.reason for note in facts.notes if note.day == name]
     failed = [
@@ -259,7 +259,7 @@ def _before(backup: DayBackup, facts: Facts) -> str:
 
 
 def _missed(day: date, run: datetime, facts: Facts) -> DayLine:
-    """Tell why a day whose backup was due has none."""
+    """Explain why a day whose backup was due has none."""
     name = day.isoformat()
     if name in facts.completed:
         reason = (
@@ -270,7 +270,7 @@ def _missed(day: date, run: datetime, facts: Facts) -> DayLine:
     if facts.history.left_out(day):
         reason = "The daily schedule was changed, so that no backup was due on this day any more."
         return DayLine(day, Kind.MISSED, cause=RESCHEDULED, reason=reason)
-    # It is found missing up to a day later, and named after the day on which it was found.
+    # A missing backup is detected up to a day later, and its event may name the day of detection.
     notes = [note for note in facts.notes if run <= note.at <= run + OLDEST]
     notes.sort(key=lambda note: note.day != name)
     if notes:
@@ -279,7 +279,7 @@ def _missed(day: date, run: datetime, facts: Facts) -> DayLine:
 
 
 def _first_day(facts: Facts) -> date:
-    """Return the day of the first run, in the zone in which it was planned."""
+    """Return the day of the first run, in the zone of its schedule."""
     return local_date(facts.first_run, zone_name(facts.history.at(facts.first_run)))
 
 

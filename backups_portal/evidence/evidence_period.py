@@ -1,4 +1,4 @@
-"""The period that evidence is about: whole days in the project's time zone."""
+"""The period of evidence: whole days in the project's time zone."""
 
 import re
 from calendar import monthrange
@@ -14,21 +14,21 @@ DAY = timedelta(days=1)
 # Two years, one of which may be a leap year.
 LONGEST_DAYS = 731
 QUARTER = re.compile(r"(\d{4})-Q([1-4])", re.ASCII)
-# The page offers so many quarters; older ones can be named by their days.
+# Quarters that the page offers; older ones can be chosen by their days.
 QUARTERS_OFFERED = 8
 
 
 class PeriodRefusedError(RefusedError):
-    """There is no evidence for these days; the field is "from", "to" or "quarter"."""
+    """No evidence for these days; the field is "from", "to" or "quarter"."""
 
 
 class OutsideError(PeriodRefusedError):
-    """The days are in order, but nothing can have happened in them yet, or any more."""
+    """The days are valid, but lie outside the life of the project."""
 
 
 @dataclass(frozen=True)
 class Period:
-    """Whole days from the first to the last, both included, on the clocks of a zone."""
+    """Whole days in a time zone, from the first to the last, both included."""
 
     first: date
     last: date
@@ -46,7 +46,7 @@ class Period:
 
     @property
     def name(self) -> str:
-        """Name it as titles do: "Q4 2026", or its first and last day."""
+        """Its name in titles: "Q4 2026", or its first and last day."""
         if (self.first, self.last) == quarter_days(*quarter_of(self.first)):
             year, number = quarter_of(self.first)
             return f"Q{number} {year}"
@@ -56,7 +56,7 @@ class Period:
 
     @property
     def file_name(self) -> str:
-        """Name it in the name of a file: "2026-Q4", or its first and last day."""
+        """Its name in file names: "2026-Q4", or its first and last day."""
         if self.name.startswith("Q"):
             return "{}-Q{}".format(*quarter_of(self.first))
         return f"{self.first.isoformat()}-to-{self.last.isoformat()}"
@@ -72,12 +72,12 @@ def check_period(first: date, last: date, *, zone: str, today: date, founded: da
     """Return the period of these days.
 
     Args:
-        today: The day that it is in the zone.
+        today: The current day in the zone.
         founded: The day on which the project was created, in the zone.
 
     Raises:
         PeriodRefusedError: the days are in the wrong order, or too many.
-        OutsideError: the period has not begun, or was over before the project existed.
+        OutsideError: the period has not begun, or ended before the project existed.
     """
     if last < first:
         raise PeriodRefusedError("The last day is before the first day.", field="to")
@@ -97,10 +97,10 @@ def check_period(first: date, last: date, *, zone: str, today: date, founded: da
 
 
 def parse_quarter(text: str) -> tuple[date, date]:
-    """Read "2026-Q4"; returns its first and last day.
+    """Parse a quarter such as "2026-Q4"; return its first and last day.
 
     Raises:
-        PeriodRefusedError: it is something else.
+        PeriodRefusedError: the text is not a quarter.
     """
     found = QUARTER.fullmatch(text)
     if found is None or int(found[1]) < date.min.year:
@@ -120,7 +120,7 @@ def quarter_days(year: int, number: int) -> tuple[date, date]:
 
 
 def quarters(today: date, founded: date) -> list[tuple[str, str]]:
-    """List the newest quarters of a project's life, the current one first: value and label."""
+    """List values and labels of a project's newest quarters, newest first."""
     found: list[tuple[str, str]] = []
     year, number = quarter_of(today)
     while len(found) < QUARTERS_OFFERED and quarter_days(year, number)[1] >= founded:
@@ -130,9 +130,9 @@ def quarters(today: date, founded: date) -> list[tuple[str, str]]:
 
 
 def midnight(day: date, zone: str) -> datetime:
-    """Return the instant (UTC) at which a day begins in a zone, also where clocks skip midnight.
+    """Return when a day begins in a zone (UTC), even if clocks skip midnight.
 
-    A date that the zone does not have begins with the next one.
+    A date that the zone skips begins with the next one.
     """
     while (moment := run_on(day, time(), zone)) is None:
         day += DAY

@@ -1,4 +1,4 @@
-"""Gather the evidence of a period, in a number of queries that does not grow with it."""
+"""Gather the evidence of a period, in a constant number of queries."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -49,9 +49,9 @@ from backups_portal.objectives.objective_report import ObjectiveReport, report_o
 from backups_portal.projects.shutdown_periods import pair_shutdowns
 from snapshots.models import Hold, Snapshot
 
-# A file holds so many rows of a section, and says how many there are.
+# A file holds up to this many rows of a section, and says how many there are.
 MAX_ROWS = 50_000
-# What `DayBackup` has of them.
+# The columns of snapshots that `DayBackup` has.
 OF_SNAPSHOT: Sequence[str] = (
     *("id", "local_date", "state", "cause", "reason", "scheduled_for", "taken_at"),
     *("finished_at", "removed_at", "rows", "stored_bytes", "manifest_sha256", "locked_until"),
@@ -70,11 +70,12 @@ class HoldLine:
 
 @dataclass(frozen=True)
 class Seal:
-    """The newest seal of the audit log's chain, which covers every event before it.
+    """The newest seal of the audit log's chain, covering all earlier events.
 
     Attributes:
-        position: How many events are sealed; 0 if none is.
-        unsealed: Events of this project and period that wait for their seal, within a minute.
+        position: The number of sealed events; 0 if there are none.
+        events: The number of events of this project and period.
+        unsealed: The project's events of the period that are still to be sealed, within a minute.
     """
 
     position: int
@@ -85,7 +86,7 @@ class Seal:
 
     @property
     def noted(self) -> str:
-        """Write it as `verify_audit --expect` takes it; "" if there is none."""
+        """The argument of `verify_audit --expect`; "" if there is no seal."""
         return f"{self.position}:{self.seal}" if self.position else ""
 
 
@@ -114,12 +115,12 @@ class Report:
 
     @property
     def due(self) -> int:
-        """Count the days on which a backup was due, but for one that is under way."""
+        """Count the days on which a backup was due, except one under way."""
         return len(self.days) - self.counts.get(Kind.COMING, 0) - self.counts.get(Kind.NOT_DUE, 0)
 
     @property
     def good(self) -> int:
-        """Count the days with a backup that can be restored, or could until it was deleted."""
+        """Count the days with a backup that is good, or was until its deletion."""
         return sum(self.counts.get(kind, 0) for kind in GOOD)
 
     @property
@@ -129,7 +130,7 @@ class Report:
 
     @property
     def bad_spans(self) -> list[Span]:
-        """List them with days that follow one another for one cause joined."""
+        """List these days, joining consecutive ones of the same cause."""
         return spans(self.bad_days)
 
     @property
@@ -178,7 +179,7 @@ def _backups(scope: Scope) -> dict[date, DayBackup]:
     found: dict[date, DayBackup] = {}
     for row in rows:
         if row["locked_until"] and row["locked_until"] <= scope.now:
-            # It is over, or a mark of `lock_notes`, and nothing was ever locked until then.
+            # The lock has expired, or it is a mark of `lock_notes` and never was one.
             row["locked_until"] = None
         other = found.get(row["local_date"])
         why = other.verdict_reason if other else ""
@@ -215,7 +216,7 @@ def _day_of(event: AuditEvent) -> str:
 
 
 def _first_run(scope: Scope, events: ProjectEvents) -> datetime:
-    """Return when the first backup was planned; a day after the creation if that is not known."""
+    """Return the first planned run; a day after the creation if unknown."""
     for event in events.telling_of(CREATED):
         if planned := event.details.get("first_backup"):
             return datetime.fromisoformat(planned)
@@ -226,7 +227,7 @@ def _recovery_point(scope: Scope, days: Sequence[DayLine], facts: Facts) -> Reco
     earlier = Snapshot.objects.filter(
         project=scope.project, local_date__lt=scope.period.first, taken_at__isnull=False
     )
-    # One that retention has deleted by now was there then.
+    # Include backups that retention has deleted since: they existed then.
     good = earlier.filter(state__in=(Snapshot.State.COMPLETED, Snapshot.State.EXPIRED)).exclude(
         verdict=Snapshot.Verdict.FAILED
     )

@@ -1,4 +1,4 @@
-"""What evidence is about, as of when, and for whom."""
+"""The scope of evidence: a project, a period, a moment and readers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ class Scope:
     """A project and a period, as of a moment.
 
     Attributes:
-        reader_ids: The accounts that read it: names of other projects that one of them may not
-            enter are left out.
+        reader_ids: The accounts that read it. Names of other projects are hidden if any of them
+            may not enter those.
     """
 
     project: Project
@@ -29,7 +29,7 @@ class Scope:
 
     @property
     def told_until(self) -> datetime:
-        """Return until when events still tell of the last day of the period."""
+        """Return until when events may still concern the period's last day."""
         return min(self.period.ends_at + 2 * DAY, self.now)
 
     @property
@@ -39,5 +39,5 @@ class Scope:
 
     @property
     def title(self) -> str:
-        """Name the document."""
+        """Return the document's title."""
         return f"Backup evidence, {self.project.name}, {self.period.name}"

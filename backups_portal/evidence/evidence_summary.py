@@ -7,12 +7,12 @@ from backups_portal.evidence.evidence_report import Report
 from backups_portal.evidence.recovery_measurements import Measured
 from backups_portal.ui import formats
 
-# A sentence names so many causes, and counts the rest.
+# A sentence names up to this many causes, and counts the rest.
 MAX_CAUSES = 3
 
 
 def summary(report: Report) -> str:
-    """Say how many days have a backup, and what became of the others."""
+    """Say how many days have a backup, and what happened on the others."""
     if not report.due:
         ending = "" if report.scope.is_over else " yet"
         return f"No backup was due in this period{ending}."
@@ -28,7 +28,7 @@ def summary(report: Report) -> str:
 
 
 def recovery_time_sentence(report: Report) -> str:
-    """Say how long recovery took when it was measured."""
+    """Say how long measured recoveries took."""
     found = report.recovery_time
     if found.median is None or found.worst is None:
         return "No recovery time was measured in this period."
@@ -40,7 +40,7 @@ def recovery_time_sentence(report: Report) -> str:
 
 
 def recovery_point_sentence(report: Report) -> str:
-    """Say how old the newest good backup became."""
+    """Say how much time passed between good backups."""
     found = report.recovery_point
     if found.median is None or found.worst is None:
         return "There was no good backup, so nothing could have been recovered."

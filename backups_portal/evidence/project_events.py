@@ -1,4 +1,4 @@
-"""What the audit log says of a project in a period, section by section."""
+"""The audit log's events of a project in a period, by section."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ ACCESS = (
 COMPLETED, MISSED, FAILED = "snapshot.completed", "snapshot.missed", "snapshot.failed"
 RETRIED = "restore.retried"
 CREATED = "project.created"
-# There are a few a day at most; nothing that is written by the thousand is among them.
+# There are a few a day at most; none of these events is written by the thousand.
 MAX_TELLING = 20_000
 
 
 @dataclass(frozen=True)
 class EventSection:
-    """The events of some actions, the newest first, without names that the readers may not read."""
+    """Events of some actions, redacted for the readers, newest first."""
 
     scope: Scope
     actions: Sequence[str]
@@ -38,11 +38,11 @@ class EventSection:
 
     @property
     def total(self) -> int:
-        """Count all of them."""
+        """Count all events."""
         return sum(self.counts.values())
 
     def rows(self, limit: int) -> Iterator[AuditEvent]:
-        """Yield the newest, `limit` at most, in bounded memory."""
+        """Yield the newest `limit` events, in bounded memory."""
         if not self.total:
             return
         found = events_of(self.scope).filter(action__in=self.actions).order_by("-at", "-pk")
@@ -66,7 +66,7 @@ class ProjectEvents:
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """How many there are of each action."""
+        """Count the events of each action."""
         counted = events_of(self.scope).order_by().values_list("action").annotate(Count("id"))
         return dict(counted)
 
@@ -77,9 +77,9 @@ class ProjectEvents:
 
     @cached_property
     def telling(self) -> list[AuditEvent]:
-        """List what days and restores are judged by, the oldest first.
+        """List the events that days and restores are judged by, oldest first.
 
-        A shut-down counts that was long before the period. Notes of missed backups follow the day.
+        Shut-downs count even long before the period. Missed backups are recorded after their day.
         """
         of_project = AuditEvent.objects.filter(
             project_id=self.scope.project.pk, at__lt=self.scope.now
@@ -96,7 +96,7 @@ class ProjectEvents:
         return sorted(found[:MAX_TELLING], key=lambda event: event.at)
 
     def telling_of(self, *actions: str) -> list[AuditEvent]:
-        """List those of some actions, the oldest first."""
+        """List those of these events that have some actions, oldest first."""
         return [event for event in self.telling if event.action in actions]
 
 

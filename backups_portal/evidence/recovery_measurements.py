@@ -1,7 +1,6 @@
-"""What was measured of recovery: how long it takes, and how much would have been lost.
+"""Measured recovery: how long it takes, and how much would have been lost.
 
-Goals that a project sets itself are not known here: what compares them with these figures stands
-above this module.
+This module knows no objectives; callers compare them with these figures.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +14,7 @@ from backups_portal.projects.shutdown_periods import ShutdownPeriod
 
 
 class Measured(StrEnum):
-    """What a recovery time was measured by."""
+    """The kind of run that measured a recovery time."""
 
     PROOF = "proof"
     RESTORE = "restore"
@@ -43,13 +42,13 @@ class Measurement:
 
 @dataclass(frozen=True)
 class RecoveryTime:
-    """How long restores and proofs took until the data was there."""
+    """How long restores and proofs took."""
 
     measurements: Sequence[Measurement]
 
     @property
     def median(self) -> timedelta | None:
-        """Return the usual time; None if nothing was measured."""
+        """Return the median time; None if nothing was measured."""
         found = [one.seconds for one in self.measurements]
         return timedelta(seconds=median(found)) if found else None
 
@@ -59,17 +58,17 @@ class RecoveryTime:
         return max(self.measurements, key=lambda one: one.seconds, default=None)
 
     def count(self, by: str) -> int:
-        """Count what was measured by proofs, or by restores."""
+        """Count the measurements by proofs, or by restores."""
         return sum(one.by == by for one in self.measurements)
 
 
 @dataclass(frozen=True)
 class Gap:
-    """A time between one good backup and the next: what was written in it could have been lost.
+    """The time between two good backups, whose writes could have been lost.
 
     Attributes:
-        is_open: It is not over: there is no newer good backup.
-        stopped: For how long of it the project was shut down, and nothing was written.
+        is_open: Whether there is no newer good backup yet.
+        stopped: How much of it the project was shut down, so that nothing was written.
     """
 
     begins_at: datetime
@@ -91,7 +90,7 @@ class RecoveryPoint:
 
     @property
     def median(self) -> timedelta | None:
-        """Return the usual gap; None without a good backup."""
+        """Return the median gap; None without a good backup."""
         found = [gap.length.total_seconds() for gap in self.gaps]
         return timedelta(seconds=median(found)) if found else None
 
@@ -108,13 +107,13 @@ def recovery_point(
     until: datetime,
     stopped: Sequence[ShutdownPeriod] = (),
 ) -> RecoveryPoint:
-    """Line up the gaps between good backups.
+    """Compute the gaps between good backups.
 
     Args:
         taken: When the good backups of the period were taken.
         before: When the newest one before the period was taken.
         until: The end of the period, or now: the last gap counts up to there.
-        stopped: From when until when the project was shut down; None if it still is.
+        stopped: The shut-downs of the project.
     """
     moments = sorted([*([before] if before else []), *taken])
     pauses = [(start, end or until) for start, end in stopped]
@@ -131,6 +130,6 @@ def recovery_point(
 def _overlap(
     begin: datetime, end: datetime, pauses: Sequence[tuple[datetime, datetime]]
 ) -> timedelta:
-    """Add up how much of a time lies within pauses, which do not overlap."""
+    """Add up the part of a time within pauses, which must not overlap."""
     parts = (min(end, stop) - max(begin, start) for start, stop in pauses)
     return sum((part for part in parts if part > timedelta()), timedelta())

@@ -1,4 +1,4 @@
-"""The restores of a period, and the recovery times that they and proofs have measured."""
+"""The restores of a period, and recovery times from them and proofs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from backups_portal.evidence.recovery_measurements import Measured, Measurement
 from backups_portal.projects.redaction import Mention, Reader, hide, readers_of
 from restores.models import Proof, Restore
 
-# Of these there are a few in a quarter; a script may have made more.
+# There are usually a few in a quarter, but a script may make more.
 MAX_RESTORES = 10_000
 # Proofs are a few a day at most.
 MAX_PROOFS = 50_000
@@ -20,7 +20,7 @@ MAX_PROOFS = 50_000
 
 @dataclass(frozen=True)
 class RestoreLine:
-    """A restore, with the name that the readers may read."""
+    """A restore, with the name that the readers may see."""
 
     id: UUID
     day: date
@@ -35,7 +35,7 @@ class RestoreLine:
 
     @property
     def took(self) -> timedelta | None:
-        """Return how long it took; None unless it has made a project."""
+        """Return how long it took; None unless it made a project."""
         is_done = self.state == Restore.State.COMPLETED
         if not is_done or self.started_at is None or self.finished_at is None:
             return None
@@ -44,7 +44,7 @@ class RestoreLine:
 
 @dataclass(frozen=True)
 class RestoreHistory:
-    """Restores that were requested or ended in a period, the newest first; and how many."""
+    """Restores requested or ended in a period, newest first, and their number."""
 
     lines: Sequence[RestoreLine]
     total: int
@@ -54,7 +54,7 @@ def restore_history(scope: Scope, retried: Mapping[str, datetime]) -> RestoreHis
     """List the restores of a period.
 
     Args:
-        retried: By the id of a restore, when it was last tried again: nobody waited for it before.
+        retried: When a restore was last retried, by its id; the time before does not count.
     """
     found = _of_period(scope)
     rows = list(found[: MAX_RESTORES + 1])
@@ -65,7 +65,7 @@ def restore_history(scope: Scope, retried: Mapping[str, datetime]) -> RestoreHis
 
 
 def recovery_times(scope: Scope, restores: Sequence[RestoreLine]) -> list[Measurement]:
-    """List what proofs and completed restores of a period have measured."""
+    """List the measurements of a period's proofs and completed restores."""
     begin, end = scope.period.begins_at, scope.until
     by_restores = [
         Measurement(Measured.RESTORE, line.day, line.finished_at, line.took.total_seconds())

@@ -1,4 +1,4 @@
-"""Which backup settings were in force when, told from the changes in the audit log."""
+"""Past backup settings, reconstructed from changes in the audit log."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from backups_portal.projects.models import MainDatabase, snapshot_of_settings
 ACTION = "settings.changed"
 SCHEDULE = ("backup_time", "backup_time_zone")
 NAMES = (*SCHEDULE, "retention_days", "proof_policy")
-# More changes than a person makes; their number is told all the same.
+# More changes than a person makes; `total` counts even those beyond it.
 MAX_CHANGES = 1_000
 INSTANT = timedelta(microseconds=1)
 
@@ -23,7 +23,7 @@ Settings = Mapping[str, object]
 
 @dataclass(frozen=True)
 class SettingsChange:
-    """A change of settings: by name, what they were and what they became."""
+    """A change of settings, with the old and new values by name."""
 
     at: datetime
     who: str
@@ -37,7 +37,7 @@ class SettingsChange:
 
     @property
     def details(self) -> JsonObject:
-        """Return the old and new values as the audit log has them."""
+        """Return the old and new values in the audit log's form."""
         return {name: {"old": self.old[name], "new": value} for name, value in self.new.items()}
 
 
@@ -46,10 +46,10 @@ class SettingsHistory:
     """The settings of a period.
 
     Attributes:
-        at_start: In force when the period began.
-        at_end: In force when it ended, or now.
-        changes: Within the period, the oldest first.
-        total: How many changes there were; more than `changes` has if it was cut.
+        at_start: The settings in force when the period began.
+        at_end: The settings in force when it ended, or now.
+        changes: The changes within the period, oldest first.
+        total: The number of changes, also if `changes` was cut.
     """
 
     at_start: Settings
@@ -67,12 +67,12 @@ class SettingsHistory:
         return found
 
     def left_out(self, day: date) -> bool:
-        """Tell whether a change of the schedule left a day without a backup that is due."""
+        """Tell whether a change of schedule left a day without a due backup."""
         near = (one for one in self.changes if abs(one.at.date() - day) <= 2 * DAY)
         return any(one.is_of_schedule and self._leaves_out(one, day) for one in near)
 
     def _leaves_out(self, change: SettingsChange, day: date) -> bool:
-        """Tell whether the new run of a day had passed by then, and the old one had not."""
+        """Tell if the day's new run had passed at the change, but not the old."""
         before, after = (
             run_on(day, time_of_day(settings), zone_name(settings))
             for settings in (self.at(change.at - INSTANT), self.at(change.at))
@@ -82,17 +82,17 @@ class SettingsHistory:
 
 @dataclass
 class _Walk:
-    """What the changes since the period began tell, read once from the oldest to the newest."""
+    """What changes since the period began reveal, read oldest first."""
 
     period: Period
     changes: list[SettingsChange] = field(default_factory=list)
     total: int = 0
-    # What a setting was before the first change since the period began, and since it ended.
+    # Values before the first change after the period's beginning, and after its end.
     before_start: dict[str, object] = field(default_factory=dict)
     before_end: dict[str, object] = field(default_factory=dict)
 
     def read(self, at: datetime, who: str, details: Mapping[str, object]) -> None:
-        """Take in one event."""
+        """Process one event."""
         pairs = {
             name: pair
             for name, pair in details.items()
@@ -110,7 +110,7 @@ class _Walk:
 
 
 def settings_history(database: MainDatabase, period: Period) -> SettingsHistory:
-    """Go back from the settings of today to those of the period, in one query."""
+    """Derive a period's settings from the current ones, in one query."""
     walk = _Walk(period)
     for event in _events(database.pk, period):
         walk.read(event.at, event.who, event.details)
@@ -141,5 +141,5 @@ def _events(project_id: UUID, period: Period) -> Iterable[AuditEvent]:
 
 
 def _known(settings: Settings) -> Settings:
-    """Leave out what is no setting of backups, such as that of a warm restore."""
+    """Keep settings of backups only, not for example that of warm restores."""
     return {name: settings[name] for name in NAMES if name in settings}

@@ -1,4 +1,4 @@
-"""Where backups are kept, and how they are protected there, as the settings have it now."""
+"""Where backups are stored, and how current settings protect them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +16,13 @@ class Places:
     """The storages, and how many of the period's backups are in them.
 
     Attributes:
-        second: Where copies go; "" if there are none.
-        stored: Backups of the period that are kept now.
-        copied: Of these, the ones with a copy.
-        locked: Of these, the ones that nobody can delete in storage before a day.
-        key_id: Which master key wraps the project's key; "" if backups are not encrypted.
-        reads_plain: Whether backups are read that were stored before encryption was turned on.
+        second: The storage of copies; "" if there is none.
+        stored: The number of the period's backups that are still stored.
+        copied: How many of these have a copy.
+        locked: How many of these an object lock still protects from deletion.
+        key_id: The id of the master key that wraps the project's key; "" if backups are not
+            encrypted.
+        reads_plain: Whether backups from before encryption was turned on can be read.
     """
 
     first: str
@@ -34,7 +35,7 @@ class Places:
 
 
 def places(backups: Sequence[DayBackup]) -> Places:
-    """Count where the backups of a period are."""
+    """Count the backups of a period by storage and protection."""
     stored = [one for one in backups if one.state == Snapshot.State.COMPLETED]
     masters = master_keys()
     return Places(

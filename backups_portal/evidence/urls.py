@@ -1,4 +1,4 @@
-"""Addresses of a project's backup evidence."""
+"""URLs of a project's backup evidence."""
 
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
@@ -6,7 +6,7 @@ from django.views.decorators.csrf import csrf_exempt
 from backups_portal.evidence.views import EvidenceFileView, EvidenceView, PublicKeyView
 
 EVIDENCE = "projects/<slug:slug>/evidence/"
-# They take nothing but GET and HEAD, and answer everything else with 405.
+# These views accept only GET and HEAD, and answer anything else with 405.
 read_only = csrf_exempt
 
 urlpatterns = [

@@ -1,4 +1,4 @@
-"""The pages of backup evidence: a report to print, a signed file, and the key that checks it."""
+"""Pages of backup evidence: the report, the signed file and its key."""
 
 from http import HTTPStatus
 from itertools import islice
@@ -39,14 +39,14 @@ from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.ui import formats
 from backups_portal.ui.streamed_export import ExportedFileView
 
-# The page shows so many rows of a list that may be long; the file has the others.
+# Rows of a long list that the page shows; the file has the others.
 SHOWN = 100
 PEM = "application/x-pem-file"
 TEXT = "text/plain; charset=utf-8"
 
 
 class EvidenceMixin(ProjectPermissionMixin):
-    """What concerns a project and the period that the address names."""
+    """Loads the project and the period that the URL names."""
 
     def setup(self, request: HttpRequest, *args: object, **kwargs: object) -> None:
         super().setup(request, *args, **kwargs)
@@ -56,8 +56,8 @@ class EvidenceMixin(ProjectPermissionMixin):
         """Return the period of a form.
 
         Raises:
-            PeriodRefusedError: there is no evidence for it; the form says why unless it is just
-                outside of the project's life.
+            PeriodRefusedError: there is no evidence for it; the form says why, unless the period
+                is merely outside the project's life.
         """
         if not form.is_valid():
             raise PeriodRefusedError(str(next(iter(form.errors.values()))[0]))
@@ -70,7 +70,7 @@ class EvidenceMixin(ProjectPermissionMixin):
             raise
 
     def scope(self, period: Period) -> Scope:
-        """Choose what the account gets to see."""
+        """Define what the account may see."""
         return scope_for([self.account], self.project, period, self.now)
 
 
@@ -103,7 +103,7 @@ class EvidenceView(EvidenceMixin, TemplateView):
         return HTTPStatus.OK, {"period": period, **found}
 
     def _choice(self, form: DaysForm, period: object) -> dict[str, object]:
-        """Offer the quarters of the project's life, and the days at hand."""
+        """Offer the project's quarters, and fill in the current days."""
         zone = self.project.main_database.backup_time_zone
         offered = quarters(local_date(self.now, zone), founded_on(self.project))
         if isinstance(period, Period):
@@ -157,7 +157,7 @@ class EvidenceFileView(EvidenceMixin, ExportedFileView):
 
 
 class PublicKeyView(ProjectPermissionMixin, ExportedFileView):
-    """The public key of the installation, by which its evidence is verified."""
+    """The installation's public key, which verifies its evidence."""
 
     content_type = PEM
 
@@ -168,7 +168,7 @@ class PublicKeyView(ProjectPermissionMixin, ExportedFileView):
 
 
 def _lines(section: EventSection) -> list[dict[str, object]]:
-    """Put the newest events of a section in words."""
+    """Describe the newest events of a section in words."""
     return [
         {
             "event": event,
