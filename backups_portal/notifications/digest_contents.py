@@ -1,4 +1,4 @@
-"""What a weekly digest says: plain words and figures, as the audit log keeps them."""
+"""The contents of a weekly digest: words and figures for the audit log."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -25,14 +25,14 @@ from snapshots.reports.recovery_readiness import readiness_of
 
 DAY = timedelta(days=1)
 MONDAY = 0
-# In the project's zone: before work begins.
+# In the project's time zone, before work begins.
 TIME = time(7)
-# As the overview of a project: of these it says what needs attention.
+# Backups in which to look for what needs attention, as on the project's overview.
 LATEST_BACKUPS = 3
 
 
 class Week(NamedTuple):
-    """The seven days that ended with the last Sunday of a project's calendar, and their moments."""
+    """The last Monday to Sunday in a zone, and the instants around them."""
 
     first: date
     last: date
@@ -41,7 +41,7 @@ class Week(NamedTuple):
 
 
 def next_digest(now: datetime, zone: str) -> datetime:
-    """Return the first Monday morning (UTC) in a zone after a moment."""
+    """Return the first Monday morning in a zone after a moment, in UTC."""
     moment = next_run(now, TIME, zone)
     while local_date(moment, zone).weekday() != MONDAY:
         moment = next_run(moment, TIME, zone)
@@ -52,7 +52,7 @@ def week_before(now: datetime, zone: str) -> Week:
     """Return the last whole week of a zone's calendar."""
     today = local_date(now, zone)
     monday = today - today.weekday() * DAY
-    # A day that does not exist at all begins with the next.
+    # A date that the zone skips begins with the next one.
     since, until = (
         run_on(day, time(), zone) or run_on(day + DAY, time(), zone) or now
         for day in (monday - 7 * DAY, monday)
@@ -64,7 +64,7 @@ def digest_of(project: Project, now: datetime) -> JsonObject:
     """Describe the last week of a project.
 
     Returns:
-        `period`, and `facts` and `attention`, each pairs of words.
+        `period`, and `facts` and `attention`, which are lists of pairs of texts.
     """
     week = week_before(now, project.main_database.backup_time_zone)
     standings = standings_of(project, now)
@@ -82,7 +82,7 @@ def digest_of(project: Project, now: datetime) -> JsonObject:
 
 
 def digest_as_text(details: JsonObject) -> str:
-    """Put a digest into lines of text."""
+    """Write a digest as lines of text."""
     facts = [f"{name}: {value}" for name, value in details["facts"]]
     attention = [f"- {title}. {text}".rstrip() for title, text in details["attention"]]
     heading = "Needs attention:" if attention else "Nothing needs attention."
@@ -90,7 +90,7 @@ def digest_as_text(details: JsonObject) -> str:
 
 
 def _backups(project: Project, week: Week, now: datetime) -> str:
-    """Count what became of the days, as the evidence of the week does."""
+    """Count the results of the week's days, as its evidence does."""
     period = Period(week.first, week.last, project.main_database.backup_time_zone)
     days = make_report(Scope(project, period, now, reader_ids=())).days
     stored = sum(day.backup is not None and day.backup.was_stored for day in days)
@@ -146,7 +146,7 @@ def _objective(standing: Standing) -> str:
 def _attention(
     project: Project, standings: Sequence[Standing], now: datetime
 ) -> Iterator[tuple[str, str]]:
-    """Yield what needs attention now, each with more of it."""
+    """Yield a title and a text for everything that needs attention now."""
     newest = Snapshot.objects.filter(project=project).newest_good()
     latest = list(listed(project)[:LATEST_BACKUPS])
     rows = describe(latest, newest=newest, project=project, now=now)

@@ -1,7 +1,7 @@
-"""The link of a weekly digest that turns it off without signing in.
+"""The link in a weekly digest that turns it off without signing in.
 
-It names a project and one of its owners, and is good for nothing else: whoever has the e-mail may
-use it, as mail programs do for their users.
+It names a project and one of its owners, and does nothing else. Anybody who has the e-mail may use
+it, as mail programs do for their users.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ SALT = "weekly digest"
 
 
 class Reader(NamedTuple):
-    """An owner, and the project whose digest this owner gets."""
+    """An owner, and a project whose digest this owner gets."""
 
     account: Account
     project: Project
@@ -29,7 +29,7 @@ def address_to_turn_off(project: Project, account: Account) -> str:
 
 
 def reader_of_link(signed: str) -> Reader | None:
-    """Return whose link it is; None if nobody's, or of someone who owns the project no more."""
+    """Return the reader of a link; None if invalid, or no longer an owner."""
     try:
         project_id, _, account_id = _signer().unsign(signed).partition("-")
     except BadSignature:

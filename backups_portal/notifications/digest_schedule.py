@@ -1,4 +1,4 @@
-"""When weekly digests are due, each once a week."""
+"""The schedule of weekly digests."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -17,28 +17,27 @@ log = get_logger(__name__)
 
 ACTION = "notifications.digest"
 AT_A_TIME = 10_000
-# A week, an hour that clocks take and a day that the date line takes; what is planned for later was
-# planned by a clock that ran ahead.
+# A week, plus an hour for clock changes and a day for the date line; only a clock that ran ahead
+# can have planned a digest for later.
 FARTHEST = timedelta(days=8, hours=1)
 
 
 def due_digests(now: datetime) -> list[UUID]:
-    """Return the projects whose digest is due or wrongly planned, for the caller to enqueue."""
+    """Return projects with a due or wrongly planned digest, to enqueue."""
     due = NotificationSettings.objects.filter(_due_or_too_far(now))
     return list(due.order_by("next_digest_at").values_list("pk", flat=True)[:AT_A_TIME])
 
 
 @transaction.atomic
 def queue_digest(project_id: UUID, now: datetime) -> bool:
-    """Record a digest that is due, from which its e-mails follow, and plan the next one.
+    """Record a due digest, which makes its e-mails, and plan the next one.
 
-    Both are one transaction, so that a worker that is killed leaves neither or both. One that is
-    late, because nothing ran, is sent once, and the next one on its own Monday. One that is planned
-    too far ahead is planned again.
+    Both happen in one transaction, so a killed worker leaves neither or both. A late digest is sent
+    once, and the next one on its Monday. One that was planned too far ahead is planned again.
 
     Returns:
-        Whether there was one; not of a project that does not run, and of no week twice, also if
-        the time zone was changed so that last week is not over there.
+        Whether a digest was recorded. There is none for a project that does not run, and no second
+        one for a week, even if a change of time zone makes that week end again.
     """
     rows = NotificationSettings.objects.select_for_update(of=("self",), skip_locked=True)
     due = rows.filter(_due_or_too_far(now), pk=project_id)

@@ -11,10 +11,11 @@ from backups_portal.notifications.digest_link import reader_of_link
 from backups_portal.notifications.notification_settings import settings_of, turn_off_digest
 
 
-# The signature says who asks, and mail programs send the form without having seen the page.
+# The signed link identifies the owner; mail programs post the form without loading the page, so
+# without a CSRF token.
 @method_decorator([login_not_required, csrf_exempt, never_cache], name="dispatch")
 class DigestOffView(TemplateView):
-    """Asks, so that no program that only follows links turns anything off; then does it."""
+    """Asks before it turns a digest off, as programs may follow any link."""
 
     template_name = "notifications/digest_off.html"
     http_method_names = ["get", "head", "post"]
