@@ -19,8 +19,8 @@ def send(delivery: Delivery) -> None:
 
     Raises:
         UndeliveredError: it did not arrive.
-        SilentError: it was not sent, as its server did not answer a short while ago.
-        UnwantedError: nobody is there for it any more.
+        SilentError: it was not sent, because its server recently did not answer.
+        UnwantedError: it is no longer wanted.
     """
     found = NotificationSettings.objects.filter(pk=delivery.project_id).first()
     chosen = found or NotificationSettings(project=delivery.project)
@@ -29,7 +29,7 @@ def send(delivery: Delivery) -> None:
 
 
 def _check_wanted(delivery: Delivery, chosen: NotificationSettings) -> None:
-    """Raise UnwantedError for what owners turned off since it was made."""
+    """Raise UnwantedError if owners turned it off after it was made."""
     if delivery.kind in chosen.muted:
         raise UnwantedError(f"“{delivery.get_kind_display()}” was turned off.")
     is_letter = delivery.channel == Delivery.Channel.EMAIL and delivery.kind != Kind.DIGEST

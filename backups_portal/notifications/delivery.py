@@ -1,4 +1,4 @@
-"""The sending of one delivery, and what came of it."""
+"""One attempt to send a delivery, and its outcome."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -20,16 +20,17 @@ State = Delivery.State
 KEPT = timedelta(days=30)
 AT_A_TIME = 1_000
 TOO_LONG = "It took too long."
-# A message that ends its worker each time, perhaps when it was sent, must not do so without end.
+# A message that kills its worker each time, perhaps after it was sent, must not be retried without
+# end.
 MOST_ATTEMPTS = 10
 INTERRUPTED = f"Sending it was interrupted {MOST_ATTEMPTS} times. It may have arrived."
 UNEXPECTED = "Something went wrong on our side. The operators' log has the details."
 
 
 def deliver(delivery_id: UUID) -> Ran:
-    """Send a delivery that waits; see `LeasedJob.run`.
+    """Send a queued delivery; see `LeasedJob.run`.
 
-    One whose worker was lost in the middle is sent again, with the same id.
+    One whose worker died midway is sent again, with the same id.
     """
     return DeliveryJob(delivery_id).run()
 
@@ -67,9 +68,10 @@ class DeliveryJob(LeasedJob[Delivery]):
             self._end(State.SENT, "")
 
     def _wait(self, error: SilentError) -> None:
-        """Wait for a server without counting an attempt, for as long as all of them would take.
+        """Wait for a server without counting an attempt.
 
-        If that is short or none, it waits until the pause of its server is over.
+        The limit is the time that all retries would take, but at least until the server's pause is
+        over.
         """
         attempts = timedelta(minutes=sum(settings.NOTIFICATION_RETRY_MINUTES))
         waits = max(attempts, FORGOTTEN_AFTER)
@@ -86,7 +88,7 @@ class DeliveryJob(LeasedJob[Delivery]):
         asked = error.retry_at if isinstance(error, UndeliveredError) else None
         if then is None or asked is None:
             return then
-        # A receiver may put it off, but not beyond what all further tries would have waited.
+        # A receiver may delay the retry, but not beyond the time of all remaining retries.
         left = timedelta(minutes=sum(settings.NOTIFICATION_RETRY_MINUTES[tries:]))
         return min(max(then, asked), now + left)
 
@@ -108,13 +110,13 @@ class DeliveryJob(LeasedJob[Delivery]):
 
 
 def send_again(now: datetime) -> list[UUID]:
-    """Return the deliveries that the caller has to enqueue again."""
+    """Return the deliveries that the caller must enqueue again."""
     waiting = Delivery.objects.unfinished().order_by("created_at")
     return waiting.send_again(now, limit=AT_A_TIME)
 
 
 def forget_deliveries(now: datetime) -> int:
-    """Delete deliveries that are older than they are kept; count them."""
+    """Delete deliveries that are older than KEPT; return their number."""
     old = Delivery.objects.filter(created_at__lt=now - KEPT).order_by("created_at")
     gone = 0
     while ids := list(old.values_list("pk", flat=True)[:AT_A_TIME]):

@@ -33,7 +33,7 @@ def send_email(delivery: Delivery, chosen: NotificationSettings) -> None:
     except SilentError:
         raise
     except OSError as error:
-        # smtplib's errors are OSErrors; what they say may name the server, and is for the log.
+        # smtplib's errors are OSErrors; their texts may name the server, so they are only logged.
         log.warning("the mail server took no message", delivery=delivery.pk, exc_info=True)
         raise UndeliveredError("The mail server refused it.") from error
 
@@ -44,14 +44,14 @@ def _email_of(delivery: Delivery, account: Account) -> EmailMessage:
     choose = f"{settings.PORTAL_URL}{reverse('notifications', args=[project.slug])}"
     context = {**said, "choose": choose, "turn_off": ""}
     headers = {
-        # The same at every try, so that a mailbox shows once what was sent twice.
+        # The same in every attempt, so that a mailbox shows a repeated message once.
         "Message-ID": f"<{delivery.pk}@{settings.HOST}>",
         "Auto-Submitted": "auto-generated",
     }
     if delivery.kind == Kind.DIGEST:
         context["turn_off"] = f"{settings.PORTAL_URL}{address_to_turn_off(project, account)}"
         headers["List-Unsubscribe"] = f"<{context['turn_off']}>"
-        # RFC 8058: a mailbox may send the form of that page itself.
+        # RFC 8058: a mail program may post that page's form itself.
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message = EmailMultiAlternatives(
         f"{said['title']}: {said['project']['name']}",
@@ -66,7 +66,7 @@ def _email_of(delivery: Delivery, account: Account) -> EmailMessage:
 
 
 def _check_digest(delivery: Delivery, chosen: NotificationSettings) -> None:
-    """Raise UnwantedError for a digest that came too late to be wanted."""
+    """Raise UnwantedError for a digest that is no longer wanted."""
     if delivery.project.state != Project.State.ACTIVE:
         raise UnwantedError("The project was shut down.")
     if chosen.next_digest_at is None:

@@ -1,4 +1,4 @@
-"""Errors of notifications; each message is fit for a page."""
+"""Errors of notifications, whose messages are fit for a page."""
 
 from datetime import datetime
 
@@ -6,10 +6,10 @@ from backups_portal.lib.refusals import RefusedError
 
 
 class UndeliveredError(Exception):
-    """It did not arrive, and may the next time.
+    """A message was not delivered; a retry may succeed.
 
     Attributes:
-        retry_at: When the receiver wants to be asked again; None if it does not say.
+        retry_at: When the receiver asks for the retry; None if it does not say.
     """
 
     def __init__(self, message: str, *, retry_at: datetime | None = None) -> None:
@@ -18,8 +18,8 @@ class UndeliveredError(Exception):
 
 
 class UnwantedError(Exception):
-    """It needs not arrive any more."""
+    """A message is no longer wanted."""
 
 
 class NotificationsRefusedError(RefusedError):
-    """The settings are not allowed, or a test message has to wait."""
+    """The settings are invalid, or a test message has to wait."""

@@ -39,7 +39,7 @@ class UrlField(forms.CharField):
 
 
 class NotificationsForm(forms.Form):
-    """The messages that are wanted, and their channels."""
+    """The wanted messages and their channels."""
 
     by_email = forms.BooleanField(label="E-mail every owner", required=False)
     weekly_digest = forms.BooleanField(
@@ -77,7 +77,7 @@ class NotificationsForm(forms.Form):
 
     @staticmethod
     def values_of(row: NotificationSettings) -> dict[str, object]:
-        """Return what the form shows of the settings as they are."""
+        """Return the form's values for the current settings."""
         return {
             "by_email": row.by_email,
             "weekly_digest": row.next_digest_at is not None,

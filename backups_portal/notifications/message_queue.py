@@ -1,9 +1,8 @@
 """Deliveries for the events of the audit log, each made exactly once.
 
-Whatever is told was written into the audit log by the service that did it, in its own transaction,
-so that no service knows of notifications. Events are read in the order of their positions in the
-chain: those are given one after the other and without gaps, and an event that is committed late
-gets a late one, so that none is passed over.
+Services record events in the audit log, in their own transactions, and know nothing of
+notifications. Events are read in the order of their positions in the chain. Positions have no gaps
+and are assigned after the commit, so an event that is committed late is not missed.
 """
 
 from collections import defaultdict
@@ -29,7 +28,7 @@ log = get_logger(__name__)
 
 BATCH = 1_000
 Channel = Delivery.Channel
-# That a project which was shut down has no backup surprises nobody.
+# Kinds that are reported only while the project runs: nobody expects backups of a shut-down one.
 WHILE_RUNNING = {
     *(Kind.FAILED, Kind.MISSED, Kind.SIZE, Kind.STORED, Kind.RUNNING),
     *(Kind.OBJECTIVE, Kind.DIGEST),
@@ -37,12 +36,10 @@ WHILE_RUNNING = {
 
 
 def plan_deliveries(now: datetime, *, limit: int = 20_000) -> list[UUID]:
-    """Make the deliveries of what happened since the last time.
-
-    The caller enqueues them.
+    """Make the deliveries for new events, for the caller to enqueue.
 
     Args:
-        limit: How many events are read at most; the next tick goes on behind them.
+        limit: The most events to read; the next tick continues after them.
     """
     made: list[UUID] = []
     seen = 0
@@ -56,9 +53,9 @@ def plan_deliveries(now: datetime, *, limit: int = 20_000) -> list[UUID]:
 
 @transaction.atomic
 def _plan_batch(now: datetime) -> tuple[int, list[UUID]]:
-    """Read some events; return how many, and the new deliveries."""
+    """Read a batch of events; return their number and the new deliveries."""
     Cursor.objects.get_or_create(pk=1)
-    # Two ticks at once: the second waits here, and finds the cursor behind what the first did.
+    # A concurrent tick waits here, and then finds the cursor after the events that this one read.
     cursor = Cursor.objects.select_for_update().get(pk=1)
     events = list(
         AuditEvent.objects.filter(position__gt=cursor.position).order_by("position")[:BATCH]
@@ -73,17 +70,17 @@ def _plan_batch(now: datetime) -> tuple[int, list[UUID]]:
 def make_deliveries(
     events: Iterable[AuditEvent], now: datetime, *, only_for: int | None = None
 ) -> list[UUID]:
-    """Make the deliveries that the settings want of some events.
+    """Make the deliveries of events that the settings ask for.
 
-    It belongs into a transaction.
+    Call it in a transaction.
 
     Args:
-        only_for: The account that gets the e-mails, in place of all owners.
+        only_for: The account that gets the e-mails instead of all owners.
     """
-    told = [event for event in events if event.action in KINDS and event.project_id]
-    repeated = repeated_failures(told)
-    told = [event for event in told if event.pk not in repeated]
-    found = _Wanted(told, only_for)
+    reported = [event for event in events if event.action in KINDS and event.project_id]
+    repeated = repeated_failures(reported)
+    reported = [event for event in reported if event.pk not in repeated]
+    found = _Wanted(reported, only_for)
     rows = [
         Delivery(
             project=project,
@@ -94,7 +91,7 @@ def make_deliveries(
             message=compose(found.redacted(event, account_id), project),
             lease_until=now + message_counts_for(),
         )
-        for event in told
+        for event in reported
         for project, channel, account_id in found.of(event)
     ]
     Delivery.objects.bulk_create(rows, ignore_conflicts=True)
@@ -110,7 +107,7 @@ def make_deliveries(
 
 
 class _Wanted:
-    """Decide who is told what of some events; in six queries at most, however many they are."""
+    """Decides who gets which messages of events, in at most six queries."""
 
     def __init__(self, events: Sequence[AuditEvent], only_for: int | None) -> None:
         project_ids = {event.project_id for event in events if event.project_id}
@@ -128,9 +125,9 @@ class _Wanted:
         self._readers_by_id = {reader.account_id: reader for reader in readers}
 
     def redacted(self, event: AuditEvent, account_id: int | None) -> AuditEvent:
-        """Copy an event for one account.
+        """Copy an event, redacted for one account.
 
-        For the project's webhook: what each of its owners may read.
+        Without an account, as for a webhook, it is redacted for all owners of the project.
         """
         of_project = self._owners[event.project_id] if self._owners and event.project_id else []
         owners = [account_id] if account_id else of_project
@@ -138,7 +135,7 @@ class _Wanted:
         return redacted(copy(event), self._mentions.get(event.pk, ()), readers)
 
     def of(self, event: AuditEvent) -> Iterator[tuple[Project, str, int | None]]:
-        """Yield each message of an event: project, channel, and its account."""
+        """Yield project, channel and account of each message of an event."""
         project, kind = self._projects.get(event.project_id), KINDS[event.action]
         if project is None:
             return

@@ -1,4 +1,4 @@
-"""The message of an event of the audit log, in words for people and values for programs."""
+"""Compose the message of an audit event, for people and for programs."""
 
 from collections.abc import Callable
 from datetime import UTC
@@ -33,10 +33,10 @@ KINDS = {
 
 
 def compose(event: AuditEvent, project: Project) -> dict[str, object]:
-    """Make the message of an event, as it is stored and as a webhook gets it.
+    """Compose an event's message, as it is stored and sent to webhooks.
 
-    Its `data` has `title` and `text` in words, a `url` of the portal, and of the event what the
-    audit log has: nothing secret is ever written there.
+    Its `data` has `title` and `text` in words, a `url` of the portal, and the event's subject and
+    details as in the audit log, which never holds a secret.
     """
     title, text, path = WORDS[event.action](event, project)
     return {

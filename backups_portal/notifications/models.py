@@ -1,4 +1,4 @@
-"""The notification settings of projects, and every message that was made by them."""
+"""The notification settings of projects, and the messages they lead to."""
 
 import uuid
 
@@ -18,7 +18,7 @@ REMINDER_DAYS = 7
 
 
 class Kind(models.TextChoices):
-    """What there is to tell."""
+    """The kind of a notification."""
 
     FAILED = "failed", "Backup failed"
     MISSED = "missed", "Backup missed"
@@ -28,13 +28,13 @@ class Kind(models.TextChoices):
     RESTORE = "restore", "Restore finished"
     RUNNING = "running", "Restored project still running"
     OBJECTIVE = "objective", "Recovery objective"
-    # For the heartbeat alone: nobody reads a message of every day that went well.
+    # For the heartbeat only: nobody reads a message for every day that went well.
     STORED = "stored", "Backup stored"
     DIGEST = "digest", "Weekly digest"
     TEST = "test", "Test"
 
 
-# Those that owners choose from.
+# The kinds that owners can choose.
 CHOSEN = (
     *(Kind.FAILED, Kind.MISSED, Kind.SIZE, Kind.PROOF, Kind.CHECK, Kind.OBJECTIVE),
     *(Kind.RESTORE, Kind.RUNNING),
@@ -42,21 +42,21 @@ CHOSEN = (
 
 
 class NotificationSettings(models.Model):
-    """What one project's owners are told, and where; a project without a row has the defaults."""
+    """A project's notification settings; without a row, the defaults apply."""
 
     project = models.OneToOneField(
         Project, models.CASCADE, primary_key=True, related_name="notification_settings"
     )
     by_email = models.BooleanField(default=True)
-    # Kinds that nobody wants to hear of. Kept so, and not those wanted: what comes with a later
-    # version is told until somebody says otherwise.
+    # Kinds that the owners turned off. Stored instead of the wanted ones, so that kinds of later
+    # versions are reported until somebody turns them off.
     muted = models.JSONField(default=list)
     reminder_days = models.PositiveSmallIntegerField(
         default=REMINDER_DAYS, validators=[MinValueValidator(1), MaxValueValidator(365)]
     )
     # When the next weekly digest is due; None: the owners want none.
     next_digest_at = models.DateTimeField(null=True)
-    # Addresses, sealed with the installation's key: a program that has them can write there.
+    # URLs, sealed with the installation's key: anybody who has one can send requests there.
     sealed_webhook_url = models.BinaryField(null=True)
     sealed_webhook_secret = models.BinaryField(null=True)
     sealed_heartbeat_url = models.BinaryField(null=True)
@@ -86,7 +86,7 @@ class NotificationSettings(models.Model):
 
 
 class Cursor(models.Model):
-    """How far the audit log has been read; one row."""
+    """The position up to which the audit log has been read, in a single row."""
 
     # A position in the chain of the audit log.
     position = models.BigIntegerField(default=0)
@@ -99,7 +99,7 @@ class Cursor(models.Model):
 
 
 class Delivery(Leased):
-    """One message on its way over one channel; its id stays the same however often it is sent."""
+    """One message on one channel; its id stays the same in every attempt."""
 
     class Channel(models.TextChoices):
         EMAIL = "email", "E-mail"
@@ -111,26 +111,26 @@ class Delivery(Leased):
         RUNNING = "running", "Being sent"
         SENT = "sent", "Sent"
         FAILED = "failed", "Failed"
-        # Nobody is there to get it any more, or the address was taken away.
+        # It is no longer wanted: the recipient, the address or the setting is gone.
         DROPPED = "dropped", "Not sent"
 
-    # Whether the reader of a page may read its subject.
+    # Whether the reader of a page may see its subject.
     is_readable = False
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     project = models.ForeignKey(Project, models.CASCADE, related_name="deliveries")
-    # The event of the audit log that it tells of.
+    # The event of the audit log that it reports.
     event_id = models.BigIntegerField()
     kind = models.CharField(max_length=10, choices=Kind.choices)
     channel = models.CharField(max_length=10, choices=Channel.choices)
-    # Whom an e-mail is for; the other channels are the project's.
+    # The recipient of an e-mail; the other channels belong to the project.
     account = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+"
     )
-    # Written down when it was made, so that every try says the same; see messages.py.
+    # Stored when it is made, so that every attempt sends the same; see messages.py.
     message = models.JSONField(default=dict)
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
-    # Not to be tried before.
+    # No attempt is made before this.
     retry_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -176,7 +176,7 @@ class Delivery(Leased):
 
     @property
     def subject(self) -> str:
-        """Return in words what it is about, if that says more than its kind."""
+        """Return its subject in words, if that says more than its kind."""
         about = str(self.message.get("data", {}).get("subject", ""))
         return "" if self.kind == Kind.TEST else subject_in_words(about, moments.day)
 

@@ -1,4 +1,4 @@
-"""Change which events a project reports, where to, and test the channels."""
+"""Change which events a project reports and where, and test the channels."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -40,12 +40,12 @@ def settings_of(project: Project) -> NotificationSettings:
 
 @dataclass(frozen=True)
 class Choice:
-    """What owners choose.
+    """The settings that owners choose.
 
     Attributes:
-        wanted: Kinds that are told.
-        webhook: Where messages are posted to; empty: nowhere, and its secret is forgotten.
-        heartbeat: What is asked for after each stored backup; empty: nothing.
+        wanted: The kinds that are reported.
+        webhook: The URL to post messages to; empty: none, and the secret is deleted.
+        heartbeat: The URL to request after each stored backup; empty: none.
         weekly_digest: Whether every owner gets an e-mail about each week.
     """
 
@@ -59,15 +59,15 @@ class Choice:
 
 @transaction.atomic
 def change_notifications(*, project: Project, actor: Account, choice: Choice) -> str:
-    """Save which events are reported and where, and record what differs.
+    """Save which events are reported and where, and record the changes.
 
-    Addresses are recorded by their hosts only.
+    Only the hosts of addresses are recorded.
 
     Returns:
-        The secret of a webhook that had none; empty otherwise. It can never be read again.
+        The secret of a webhook that had none, else "". It can never be read again.
 
     Raises:
-        NotificationsRefusedError: an address is none; nothing was saved.
+        NotificationsRefusedError: an address is invalid; nothing was saved.
         RightLostError: the actor was removed a moment ago.
     """
     hold_right(actor, Permission.MANAGE_NOTIFICATIONS, project)
@@ -87,7 +87,7 @@ def change_notifications(*, project: Project, actor: Account, choice: Choice) ->
 
 
 def _take_over(row: NotificationSettings, choice: Choice) -> str:
-    """Put what was chosen into the row; return a new webhook's secret."""
+    """Copy a choice into the row; return the secret of a new webhook."""
     row.by_email, row.reminder_days = choice.by_email, choice.reminder_days
     row.muted = [kind.value for kind in CHOSEN if kind not in choice.wanted]
     if choice.weekly_digest != (row.next_digest_at is not None):
@@ -121,7 +121,7 @@ def turn_off_digest(*, project: Project, actor: Account) -> bool:
 def renew_secret(*, project: Project, actor: Account) -> str:
     """Make a new secret for the webhook; return "" if there is no webhook.
 
-    It counts from the next message on.
+    It signs messages from the next one on.
 
     Raises:
         RightLostError: the actor was removed a moment ago.
@@ -138,13 +138,13 @@ def renew_secret(*, project: Project, actor: Account) -> str:
 
 
 def request_test(*, project: Project, actor: Account) -> list[UUID]:
-    """Make a test message for the asking owner and the webhook.
+    """Make a test message for the requesting owner and the webhook.
 
     Returns:
-        The deliveries, for the caller to enqueue; none where there is nowhere to send to.
+        The deliveries, for the caller to enqueue; none if there is nowhere to send it.
 
     Raises:
-        NotificationsRefusedError: so many were asked for that it must wait.
+        NotificationsRefusedError: too many tests were requested; try again later.
         RightLostError: the actor was removed a moment ago.
     """
     if seconds := TESTS.take(str(project.pk)):
@@ -176,7 +176,7 @@ def _urls(row: NotificationSettings) -> dict[str, str]:
 
 
 def _as_values(row: NotificationSettings) -> dict[str, object]:
-    """Return the settings as the audit log has them, without secrets."""
+    """Return the settings in the audit log's form, without secrets."""
     hosts = {name: host_of(url) if url else NOWHERE for name, url in _urls(row).items()}
     muted = ", ".join(Kind(kind).label for kind in row.muted if kind in Kind.values)
     return {

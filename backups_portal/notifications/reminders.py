@@ -1,4 +1,4 @@
-"""Restored projects that run on: an owner who has moved the data pays for nothing any more."""
+"""Reminders of restored projects that still run, and still cost money."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -20,22 +20,22 @@ ACTION = "project.still_running"
 
 
 def remind_of_running(now: datetime) -> int:
-    """Record every restored project that has run for its days; return a count.
+    """Record restored projects that still run after `reminder_days`.
 
-    Each is recorded once in so many days.
+    Each is recorded again after as many days. Returns how many were recorded.
     """
-    told = 0
+    reminded = 0
     last = UUID(int=0)
     while found := list(_running_on(now).filter(pk__gt=last).order_by("pk")[:BATCH]):
-        told += sum(_tell(restore.pk, now) for restore in found)
+        reminded += sum(_remind(restore.pk, now) for restore in found)
         last = found[-1].pk
-    return told
+    return reminded
 
 
 def _running_on(now: datetime) -> QuerySet[Restore]:
     days = Coalesce(F("project__notification_settings__reminder_days"), Value(REMINDER_DAYS))
     period = ExpressionWrapper(days * Value(DAY), output_field=DurationField())
-    # The index of the audit log over project and time holds few events of so many days.
+    # The audit log's index over project and time makes this cheap: these days have few events.
     reminded = AuditEvent.objects.filter(
         project_id=OuterRef("project_id"), action=ACTION, at__gt=now - OuterRef("period")
     )
@@ -48,8 +48,8 @@ def _running_on(now: datetime) -> QuerySet[Restore]:
 
 
 @transaction.atomic
-def _tell(restore_id: UUID, now: datetime) -> bool:
-    """Record it, unless another scan has just done so: a lock makes them wait."""
+def _remind(restore_id: UUID, now: datetime) -> bool:
+    """Record it, unless a concurrent scan holds the lock or has done so."""
     rows = Restore.objects.select_for_update(of=("self",), skip_locked=True)
     restore = rows.select_related("project", "snapshot__project").filter(pk=restore_id).first()
     if restore is None or restore.project is None or restore.finished_at is None:

@@ -1,4 +1,4 @@
-"""The addresses and the secret of a project's notifications, which are sealed in the database."""
+"""A project's notification addresses and secret, sealed in the database."""
 
 from django.conf import settings
 
@@ -11,22 +11,22 @@ HEARTBEAT_URL = "heartbeat url"
 
 
 def seal(plain: str, purpose: str) -> bytes | None:
-    """Return what is stored of a text; None of an empty one."""
+    """Seal a text for storage; None for an empty one."""
     return _keyring().seal(plain, purpose) if plain else None
 
 
 def webhook_url(row: NotificationSettings) -> str:
-    """Return where messages are posted to, or ""."""
+    """Return the URL that messages are posted to, or ""."""
     return _open(row.sealed_webhook_url, WEBHOOK_URL)
 
 
 def webhook_secret(row: NotificationSettings) -> str:
-    """Return what messages are signed with, or ""."""
+    """Return the secret that signs messages, or ""."""
     return _open(row.sealed_webhook_secret, WEBHOOK_SECRET)
 
 
 def heartbeat_url(row: NotificationSettings) -> str:
-    """Return what is asked for after each stored backup, or ""."""
+    """Return the URL that is requested after each stored backup, or ""."""
     return _open(row.sealed_heartbeat_url, HEARTBEAT_URL)
 
 

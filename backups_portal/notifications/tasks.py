@@ -1,4 +1,4 @@
-"""Tasks of notifications, and how they are sent to the workers."""
+"""The Celery tasks of notifications, and their enqueueing."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -18,15 +18,15 @@ log = get_logger(__name__)
 
 @app.task(throws=(JobFailedError,))
 def deliver(delivery_id: str) -> None:
-    """Send a queued delivery; a second delivery of this message does nothing."""
+    """Send a queued delivery; a duplicate message does nothing."""
     delivery.deliver(UUID(delivery_id)).tell_celery()
 
 
 @app.task
 def watch() -> None:
-    """Find missing backups, restored projects that run on, and digests that are due.
+    """Find missing backups, restored projects that still run, and due digests.
 
-    No event tells of any of them.
+    No audit event announces any of these.
     """
     now = timezone.now()
     find_missed(now)
@@ -37,16 +37,16 @@ def watch() -> None:
 
 @app.task
 def make_digest(project_id: str) -> None:
-    """Make a weekly digest that is due; a second delivery of this message does nothing.
+    """Make a due weekly digest; a duplicate message does nothing.
 
-    A message for each, so that no project keeps the others waiting.
+    Each digest has its own message, so that no project delays the others.
     """
     queue_digest(UUID(project_id), timezone.now())
 
 
 @app.task
 def forget_deliveries() -> None:
-    """Delete deliveries that are older than they are kept."""
+    """Delete deliveries whose retention has ended."""
     delivery.forget_deliveries(timezone.now())
 
 
@@ -54,7 +54,7 @@ def enqueue(delivery_ids: Iterable[UUID]) -> None:
     """Send deliveries to the workers, over one connection.
 
     Raises:
-        kombu.exceptions.OperationalError: the broker is away; a later tick sends what is queued.
+        kombu.exceptions.OperationalError: the broker is unreachable; a later tick enqueues them.
     """
     with app.producer_pool.acquire(block=True) as producer:
         for delivery_id in delivery_ids:
@@ -62,7 +62,7 @@ def enqueue(delivery_ids: Iterable[UUID]) -> None:
 
 
 def enqueue_soon(delivery_ids: Iterable[UUID]) -> None:
-    """Enqueue for a page, which need not fail when the broker is away."""
+    """Enqueue for a page, which must not fail if the broker is unreachable."""
     with may_wait("notifications"):
         check_broker()
         enqueue(delivery_ids)

@@ -1,4 +1,4 @@
-"""Addresses of a project's notifications."""
+"""URLs of a project's notifications."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""Show a project's notification settings and its latest deliveries."""
+"""The page of a project's notification settings and latest deliveries."""
 
 from functools import partial
 
@@ -33,7 +33,7 @@ CONFLICT = 409
 
 
 class NotificationsPage(ProjectPermissionMixin, RefusingFormView):
-    """The page, and for its own refresh the list of what was sent."""
+    """The page, or only its list of deliveries for an htmx refresh."""
 
     permission = Permission.MANAGE_NOTIFICATIONS
     form_class = NotificationsForm
@@ -65,7 +65,7 @@ class NotificationsPage(ProjectPermissionMixin, RefusingFormView):
         )
 
     def show(self, *, status: int = 200, **context: object) -> HttpResponse:
-        """Show the page, which no browser and no proxy keeps."""
+        """Render the page, which no browser or proxy may cache."""
         response = self.render_to_response(self.get_context_data(**context), status=status)
         add_never_cache_headers(response)
         patch_vary_headers(response, ["HX-Request"])
@@ -73,7 +73,7 @@ class NotificationsPage(ProjectPermissionMixin, RefusingFormView):
 
 
 class NotificationsView(NotificationsPage):
-    """Shows the settings, and saves them; the secret of a new webhook is shown once."""
+    """Shows and saves the settings; shows a new webhook's secret once."""
 
     http_method_names = ["get", "head", "post", "options"]
 
@@ -108,7 +108,7 @@ class RenewSecretView(NotificationsPage):
 
 
 class SendTestView(ProjectPermissionMixin, View):
-    """Sends a test to the owner who asks and to the webhook."""
+    """Sends a test to the requesting owner and to the webhook."""
 
     permission = Permission.MANAGE_NOTIFICATIONS
     http_method_names = ["post", "options"]
@@ -129,7 +129,7 @@ class SendTestView(ProjectPermissionMixin, View):
         return redirect("notifications", self.project.slug)
 
     def nowhere(self) -> str:
-        """Say why there is no place to send a test to."""
+        """Explain why there is nowhere to send a test."""
         if settings_of(self.project).by_email and not can_send():
             return (
                 "E-mail is chosen, but this portal can't send any: no mail server is set up. "

@@ -18,15 +18,15 @@ from backups_portal.notifications.webhook_signature import message_id, signed_he
 
 log = get_logger(__name__)
 
-# A receiver that does its work before it answers has time for it, and no worker waits for long.
+# Long enough for a receiver that does its work before it answers, yet no worker waits for long.
 SECONDS = 10.0
 AGENT = "BackupsPortal"
-# A limit that all projects share would be used up by one of them: each waits longer and longer
-# instead, and a thousand webhooks that hang keep twenty workers at most, not a hundred and sixty.
+# One project could use up a limit that all share, so each backs off separately instead: a thousand
+# webhooks that hang occupy twenty workers at most, not a hundred and sixty.
 LONGEST_PAUSE = timedelta(minutes=8)
-# The statuses of a receiver that may say when it wants to be asked again.
+# Statuses with which a receiver may say when to retry (`Retry-After`).
 BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-# A longer wait in seconds is taken for an error.
+# More digits of seconds than this are treated as an error.
 MAX_DIGITS = 9
 
 
@@ -43,7 +43,7 @@ def post_webhook(delivery: Delivery, chosen: NotificationSettings) -> None:
 
 
 def ping_heartbeat(delivery: Delivery, chosen: NotificationSettings) -> None:
-    """Ask for the project's heartbeat address; raises as `channels.send` does."""
+    """Request the project's heartbeat URL; raises as `channels.send` does."""
     url = heartbeat_url(chosen)
     if not url:
         raise UnwantedError("The heartbeat was removed.")
@@ -55,7 +55,7 @@ def _ask(
 ) -> None:
     try:
         host = safe_http.host_of(url)
-        # A webhook that hangs must not stop another owner's on the same host.
+        # A webhook that hangs must not stop another project's on the same host.
         purpose = f"{delivery.channel}:{delivery.project_id}"
         with unless_silent(purpose, host, longest=LONGEST_PAUSE):
             answer = safe_http.send(
@@ -82,7 +82,7 @@ def _check_taken(answer: safe_http.Answer) -> None:
 
 
 def _parse_retry_after(text: str, now: datetime) -> datetime | None:
-    """Read the header `Retry-After`, in seconds or as a date; None if it says neither."""
+    """Parse a `Retry-After`, in seconds or as a date; None if it is neither."""
     text = text.strip()
     if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS:
         return now + timedelta(seconds=int(text))

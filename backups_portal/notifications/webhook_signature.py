@@ -1,4 +1,4 @@
-"""Webhooks signed by Standard Webhooks (https://www.standardwebhooks.com)."""
+"""Sign webhooks by Standard Webhooks (https://www.standardwebhooks.com)."""
 
 import secrets
 from base64 import b64encode
@@ -12,20 +12,20 @@ KEY_BYTES = 32
 
 
 def new_secret() -> str:
-    """Make a secret of a webhook: a prefix, and 32 random bytes in Base64."""
+    """Make a webhook's secret: a prefix, and 32 random bytes in Base64."""
     return PREFIX + b64encode(secrets.token_bytes(KEY_BYTES)).decode()
 
 
 def message_id(delivery_id: UUID) -> str:
-    """Return the id by which a receiver knows a message that it has already."""
+    """Return the id by which a receiver deduplicates messages."""
     return f"msg_{delivery_id.hex}"
 
 
 def signed_headers(secret: str, message_id: str, content: str, at: datetime) -> dict[str, str]:
-    """Return the headers that prove a message: id, time and signature.
+    """Return the headers that authenticate a message: id, time and signature.
 
     Args:
-        at: The time of this try, in UTC.
+        at: The time of this attempt, in UTC.
     """
     return {
         "webhook-id": message_id,
