@@ -147,7 +147,7 @@ def make_report(scope: Scope) -> Report:
     history = settings_history(scope.project.main_database, scope.period)
     facts = _facts(scope, history, backups, events)
     days = day_lines(scope.period, facts)
-    retried = {one.details.get("restore", ""): one.at for one in events.telling_of(RETRIED)}
+    retried = {one.details.get("restore", ""): one.at for one in events.relevant_of(RETRIED)}
     restores = restore_history(scope, retried)
     return Report(
         scope=scope,
@@ -198,16 +198,16 @@ def _facts(
         first_run=_first_run(scope, events),
         history=history,
         backups=backups,
-        stopped=pair_shutdowns(events.telling),
+        stopped=pair_shutdowns(events.relevant),
         notes=[
             DayNote(one.at, one.details.get("local_date", ""), one.details.get("reason", ""))
-            for one in events.telling_of(MISSED)
+            for one in events.relevant_of(MISSED)
         ],
         failures=[
             DayNote(one.at, _day_of(one), one.details.get("reason", ""))
-            for one in events.telling_of(FAILED)
+            for one in events.relevant_of(FAILED)
         ],
-        completed={_day_of(one): one.at for one in events.telling_of(COMPLETED)},
+        completed={_day_of(one): one.at for one in events.relevant_of(COMPLETED)},
     )
 
 
@@ -217,7 +217,7 @@ def _day_of(event: AuditEvent) -> str:
 
 def _first_run(scope: Scope, events: ProjectEvents) -> datetime:
     """Return the first planned run; a day after the creation if unknown."""
-    for event in events.telling_of(CREATED):
+    for event in events.relevant_of(CREATED):
         if planned := event.details.get("first_backup"):
             return datetime.fromisoformat(planned)
     return scope.project.created_at + DAY

@@ -28,7 +28,7 @@ from snapshots.models import Snapshot
 # A file takes much memory, so only one is made at a time; other pages are not affected.
 MAKERS = Bulkhead(running=1, waiting=3, seconds=10)
 # Views of a period are recorded at most once in a quarter of an hour.
-TOLD_ONCE = Limit("evidence-viewed", tries=1, seconds=15 * 60)
+VIEW_RECORDS = Limit("evidence-viewed", tries=1, seconds=15 * 60)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def make_file(scope: Scope, *, actor: Account | None, made_by: str) -> EvidenceF
 
 def note_look(scope: Scope, actor: Account) -> None:
     """Record that an account views the evidence of a period."""
-    if not TOLD_ONCE.take(f"{actor.pk} {scope.project.pk} {scope.period.file_name}"):
+    if not VIEW_RECORDS.take(f"{actor.pk} {scope.project.pk} {scope.period.file_name}"):
         _record("evidence.viewed", scope, actor)
 
 

@@ -28,7 +28,7 @@ class Scope:
         return min(self.period.ends_at, self.now)
 
     @property
-    def told_until(self) -> datetime:
+    def events_until(self) -> datetime:
         """Return until when events may still concern the period's last day."""
         return min(self.period.ends_at + 2 * DAY, self.now)
 

@@ -25,7 +25,7 @@ COMPLETED, MISSED, FAILED = "snapshot.completed", "snapshot.missed", "snapshot.f
 RETRIED = "restore.retried"
 CREATED = "project.created"
 # There are a few a day at most; none of these events is written by the thousand.
-MAX_TELLING = 20_000
+MAX_RELEVANT = 20_000
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class ProjectEvents:
         return EventSection(self.scope, actions, counts)
 
     @cached_property
-    def telling(self) -> list[AuditEvent]:
+    def relevant(self) -> list[AuditEvent]:
         """List the events that days and restores are judged by, oldest first.
 
         Shut-downs count even long before the period. Missed backups are recorded after their day.
@@ -89,15 +89,15 @@ class ProjectEvents:
         lately = of_project.filter(
             action__in=(COMPLETED, MISSED, FAILED),
             at__gte=period.begins_at,
-            at__lt=self.scope.told_until,
+            at__lt=self.scope.events_until,
         )
         fields = ("at", "action", "subject", "details")
         found = ever.order_by().only(*fields).union(lately.order_by().only(*fields), all=True)
-        return sorted(found[:MAX_TELLING], key=lambda event: event.at)
+        return sorted(found[:MAX_RELEVANT], key=lambda event: event.at)
 
-    def telling_of(self, *actions: str) -> list[AuditEvent]:
+    def relevant_of(self, *actions: str) -> list[AuditEvent]:
         """List those of these events that have some actions, oldest first."""
-        return [event for event in self.telling if event.action in actions]
+        return [event for event in self.relevant if event.action in actions]
 
 
 def events_of(scope: Scope) -> QuerySet[AuditEvent]:

@@ -154,7 +154,7 @@ def _members(text: str) -> Mapping[str, str]:
         if name in found:
             raise NotEvidenceError("This is not an evidence file: a part of it is there twice.")
         found[name] = value
-        place = _behind_blanks(text, place)
+        place = _skip_blanks(text, place)
         if text[place : place + 1] != ",":
             break
         place += 1
@@ -173,14 +173,14 @@ def _string(text: str, place: int) -> tuple[str, int]:
     return str(value), end
 
 
-def _behind_blanks(text: str, place: int) -> int:
+def _skip_blanks(text: str, place: int) -> int:
     blanks = BLANKS.match(text, place)
     return blanks.end() if blanks else place
 
 
 def _after(text: str, place: int, sign: str) -> int:
     """Return the position after an expected sign, skipping blanks before it."""
-    place = _behind_blanks(text, place)
+    place = _skip_blanks(text, place)
     if text[place : place + 1] != sign:
         raise NotEvidenceError("This is not an evidence file.")
     return place + 1

@@ -121,14 +121,14 @@ def _growth(project: Project, week: Week) -> str:
     before = [size for taken_at, size in sizes if taken_at < week.since]
     if not now:
         return "not measured yet"
-    said = formats.data_size(now[-1])
+    size = formats.data_size(now[-1])
     if not before:
-        return said
+        return size
     change = now[-1] - before[-1]
     if not change:
-        return f"{said}, as a week before"
+        return f"{size}, as a week before"
     more = "more" if change > 0 else "less"
-    return f"{said}, {formats.data_size(abs(change))} {more} than a week before"
+    return f"{size}, {formats.data_size(abs(change))} {more} than a week before"
 
 
 def _cost(project: Project, week: Week) -> str:
@@ -137,10 +137,10 @@ def _cost(project: Project, week: Week) -> str:
 
 
 def _objective(standing: Standing) -> str:
-    said = f"{standing.label.lower()} ({standing.objective.target_name})"
+    text = f"{standing.label.lower()} ({standing.objective.target_name})"
     if standing.state != MISSED or standing.since is None:
-        return said
-    return f"{said} since {moment_of(standing.since, standing.objective)}"
+        return text
+    return f"{text} since {moment_of(standing.since, standing.objective)}"
 
 
 def _attention(

@@ -52,7 +52,7 @@ def queue_digest(project_id: UUID, now: datetime) -> bool:
     if not is_due or project.state != Project.State.ACTIVE:
         return False
     details = digest_of(project, now)
-    if _was_told(project.pk, details["period"], now):
+    if _had_digest(project.pk, details["period"], now):
         log.info("this week had its digest", project=project.pk)
         return False
     record(action=ACTION, actor=None, project=project, subject=details["period"], details=details)
@@ -60,7 +60,7 @@ def queue_digest(project_id: UUID, now: datetime) -> bool:
     return True
 
 
-def _was_told(project_id: UUID, period: str, now: datetime) -> bool:
+def _had_digest(project_id: UUID, period: str, now: datetime) -> bool:
     events = AuditEvent.objects.filter(project_id=project_id, action=ACTION, subject=period)
     return events.filter(at__gt=now - 2 * FARTHEST).exists()
 

@@ -40,9 +40,9 @@ def send_email(delivery: Delivery, chosen: NotificationSettings) -> None:
 
 def _email_of(delivery: Delivery, account: Account) -> EmailMessage:
     """Write the e-mail of a delivery."""
-    said, project = delivery.message["data"], delivery.project
+    data, project = delivery.message["data"], delivery.project
     choose = f"{settings.PORTAL_URL}{reverse('notifications', args=[project.slug])}"
-    context = {**said, "choose": choose, "turn_off": ""}
+    context = {**data, "choose": choose, "turn_off": ""}
     headers = {
         # The same in every attempt, so that a mailbox shows a repeated message once.
         "Message-ID": f"<{delivery.pk}@{settings.HOST}>",
@@ -54,7 +54,7 @@ def _email_of(delivery: Delivery, account: Account) -> EmailMessage:
         # RFC 8058: a mail program may post that page's form itself.
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message = EmailMultiAlternatives(
-        f"{said['title']}: {said['project']['name']}",
+        f"{data['title']}: {data['project']['name']}",
         render_to_string("notifications/message.txt", context),
         to=[account.email],
         headers=headers,

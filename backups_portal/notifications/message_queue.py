@@ -141,22 +141,22 @@ class _Wanted:
             return
         if kind in WHILE_RUNNING and project.state != Project.State.ACTIVE:
             return
-        wishes = self._settings.get(project.pk) or NotificationSettings(project=project)
+        chosen = self._settings.get(project.pk) or NotificationSettings(project=project)
         if kind == Kind.STORED:
-            if wishes.sealed_heartbeat_url:
+            if chosen.sealed_heartbeat_url:
                 yield project, Channel.HEARTBEAT, None
             return
-        if kind in wishes.muted:
+        if kind in chosen.muted:
             return
         if kind == Kind.DIGEST:
-            if wishes.next_digest_at and can_send():
+            if chosen.next_digest_at and can_send():
                 for account_id in self._readers(project):
                     yield project, Channel.EMAIL, account_id
             return
-        if wishes.by_email and can_send():
+        if chosen.by_email and can_send():
             for account_id in self._readers(project):
                 yield project, Channel.EMAIL, account_id
-        if wishes.sealed_webhook_url:
+        if chosen.sealed_webhook_url:
             yield project, Channel.WEBHOOK, None
 
     def _readers(self, project: Project) -> Sequence[int]:
