@@ -50,7 +50,7 @@ def _excluded(manifest: Manifest, storage: Storage) -> list[Excluded]:
     try:
         return read_excluded(storage, manifest.contents)
     except EngineError:
-        log.exception("what %s left out cannot be read", manifest.key)
+        log.exception("cannot read what %s left out", manifest.key)
         return []
 
 

@@ -53,7 +53,7 @@ def queue_digest(project_id: UUID, now: datetime) -> bool:
         return False
     details = digest_of(project, now)
     if _had_digest(project.pk, details["period"], now):
-        log.info("this week had its digest", project=project.pk)
+        log.info("this week already had its digest", project=project.pk)
         return False
     record(action=ACTION, actor=None, project=project, subject=details["period"], details=details)
     log.info("digest queued", project=project.pk)

@@ -68,7 +68,7 @@ def _ask(
             )
     except safe_http.OutgoingError as error:
         raise UndeliveredError(str(error)) from error
-    log.info("asked", delivery=delivery.pk, host=host, status=answer.status)
+    log.info("receiver answered", delivery=delivery.pk, host=host, status=answer.status)
     _check_taken(answer)
 
 

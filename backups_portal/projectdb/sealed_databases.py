@@ -117,7 +117,7 @@ def _check(connection: Connection, prefix: str, seal: Seal) -> None:
     if row[0]:
         raise SealBrokenError("somebody opened it")
     if _is_entered(connection, prefix):
-        raise SealBrokenError("somebody is in it")
+        raise SealBrokenError("a session is in it")
     found = _read_seal(connection, prefix, seal.writes)
     differences = [
         f"{name} was {value}, is {getattr(found, name)}"
@@ -172,5 +172,5 @@ def _wait_until_left(connection: Connection, prefix: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while _is_entered(connection, prefix):
         if time.monotonic() > deadline:
-            raise SealBrokenError("somebody does not leave it")
+            raise SealBrokenError("a session does not leave it")
         time.sleep(0.02)
