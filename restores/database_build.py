@@ -36,7 +36,7 @@ from snapshots.storages.storage_marker import check_storage_on_missing
 
 log = get_logger(__name__)
 
-# Attempts that may end without a word, as when a worker dies, before the work is given up.
+# Attempts that may end without a result, as when a worker dies, before the work is given up.
 MAX_ATTEMPTS = 3
 # Errors that are evidence against the snapshot itself, and not against a server or a network.
 EVIDENCE = (DamagedSnapshotError, MissingObjectError, ProofError, UnloadableError)

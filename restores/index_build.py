@@ -154,6 +154,6 @@ def _finish(connection: Connection, bare: BareTable, manifest: Manifest) -> None
         )
         for definition in bare.triggers:
             cursor.execute(definition.encode())
-        # Sample 3,000 rows: other work waits for this, and the index rebuild analyzes in full.
+        # Sample only 3,000 rows: other work waits for this, and the index rebuild analyzes in full.
         cursor.execute("SET LOCAL default_statistics_target = 10")
         cursor.execute("ANALYZE variable")

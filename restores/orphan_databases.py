@@ -109,6 +109,6 @@ def _drop_one(server: DatabaseServer, url: str, prefix: str) -> bool:
 
 
 def _record_drop(server: DatabaseServer, name: str) -> None:
-    """Record a drop once: a sweep after a killed one finds the role again."""
+    """Record a drop once, even if a killed sweep left the role to the next."""
     if not AuditEvent.objects.filter(project_id=None, action=DROPPED, subject=name).exists():
         record(action=DROPPED, actor=None, subject=name, details={"server": server.name})

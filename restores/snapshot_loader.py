@@ -39,9 +39,9 @@ log = get_logger(__name__)
 
 # Classes of SQLSTATE for rows that a table cannot hold (PostgreSQL's Appendix A).
 DATA_EXCEPTION, INTEGRITY_VIOLATION = "22", "23"
-# This many variables are loaded before a second connection would be open.
+# Loading up to this many variables takes less time than opening a second connection.
 FEW_ROWS = 32_768
-# Rows of resources between two checks for a stop: a tenth of a second.
+# Rows of resources that are loaded between two checks for a stop: a tenth of a second.
 BLOCK_ROWS = 4_096
 
 

@@ -19,7 +19,7 @@ def snapshots_being_read(project_id: UUID) -> set[UUID]:
 
 
 def with_uses(snapshots: SnapshotQuerySet) -> SnapshotQuerySet:
-    """Load each snapshot's unfinished restore and whether a proof is too."""
+    """Load each snapshot's unfinished restore, and if it is being proven."""
     restores, proofs = (
         runs.unfinished().filter(snapshot=OuterRef("pk"))
         for runs in (Restore.objects, Proof.objects)

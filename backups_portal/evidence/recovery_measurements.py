@@ -64,7 +64,7 @@ class RecoveryTime:
 
 @dataclass(frozen=True)
 class Gap:
-    """The time between two good backups, whose writes could have been lost.
+    """The time between two good backups; its writes could have been lost.
 
     Attributes:
         is_open: Whether there is no newer good backup yet.

@@ -147,7 +147,7 @@ def _lock(project: Project) -> None:
 
 
 def _recorded(check: Check) -> RecordedSettings:
-    """Return a check as a single setting, named by its sentence."""
+    """Return a check as one setting, to detect concurrent changes."""
     return RecordedSettings(
         project_id=check.project_id,
         action=CHANGED,
