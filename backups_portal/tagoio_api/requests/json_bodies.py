@@ -74,7 +74,7 @@ def _takes_no_blank(field: FieldInfo) -> bool:
 
 
 class Tag(BaseModel):
-    """A key and a value; the order of tags is kept, and one may come twice."""
+    """A key and a value; tags keep their order and may repeat."""
 
     key: str
     value: str
@@ -112,7 +112,7 @@ class Body(BaseModel):
 
 
 class Named(Body):
-    """What most kinds of resources have in common."""
+    """The fields that most kinds of resources share."""
 
     name: str = Field(min_length=1, max_length=1000)
     tags: list[Tag] = []
@@ -152,4 +152,4 @@ def changes_of(
     return changes
 
 
-Renamed = changes_of(Named, "Renamed", "What an edit of most kinds of resources takes.")
+Renamed = changes_of(Named, "Renamed", "The fields of most kinds of resources to change.")

@@ -12,6 +12,7 @@ from ninja import Router
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from backups_portal.projectdb.catalogue import BY_NAME
 from backups_portal.projectdb.resource_writer import create, edit, fold
 from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, Caller, profile
 from backups_portal.tagoio_api.envelope import ApiError
@@ -152,13 +153,14 @@ def add_routes(
 
     # Ninja reads annotations, and the class of the body is known only here.
     create_.__annotations__["body"], edit_.__annotations__["body"] = body, changes
-    one, name = f"{path}/{{resource_id}}", kind.title.lower().replace(" ", "_")
-    for method, address, view, verb, extra in (
-        ("GET", path, list_, "List", LIST),
-        ("POST", path, create_, "Create", None),
-        ("GET", one, read_, "Read", FIELDS),
-        ("PUT", one, edit_, "Edit", None),
-        ("DELETE", one, delete_, "Delete", None),
+    one, noun = f"{path}/{{resource_id}}", kind.table.replace("_", " ")
+    name = kind.title.lower().replace(" ", "_")
+    for method, address, view, verb, what, extra in (
+        ("GET", path, list_, "List", BY_NAME[kind.table].label, LIST),
+        ("POST", path, create_, "Create", noun, None),
+        ("GET", one, read_, "Read", noun, FIELDS),
+        ("PUT", one, edit_, "Edit", noun, None),
+        ("DELETE", one, delete_, "Delete", noun, None),
     ):
         router.add_api_operation(
             address,
@@ -166,6 +168,6 @@ def add_routes(
             view,
             auth=profile,
             operation_id=f"{verb.lower()}_{name}",
-            summary=f"{verb} {kind.title}",
+            summary=f"{verb} {what}",
             openapi_extra=extra,
         )

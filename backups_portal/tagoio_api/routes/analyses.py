@@ -49,14 +49,14 @@ NOBODY_LISTENS = (
 
 
 class Variable(BaseModel):
-    """One of the variables of an analysis' environment."""
+    """An environment variable of an analysis."""
 
     key: str
     value: object = None
 
 
 class NewAnalysis(Named):
-    """An analysis; its script is uploaded apart."""
+    """An analysis; its script is uploaded separately."""
 
     description: str | None = Field(None, max_length=100_000)
     active: bool = True
@@ -69,7 +69,7 @@ class NewAnalysis(Named):
 ChangedAnalysis = changes_of(
     NewAnalysis,
     "ChangedAnalysis",
-    "What of an analysis is edited; `variables` replaces all of them.",
+    "The fields of an analysis to change; `variables` replaces all of them.",
     clearable=("description",),
 )
 
@@ -184,7 +184,7 @@ def script_file(request: ApiRequest, signed: str) -> HttpResponse:
 
 
 class Scope(Body):
-    """What a run is given to work on."""
+    """The data that a run receives."""
 
     scope: object = []
 

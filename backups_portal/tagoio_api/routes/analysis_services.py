@@ -30,7 +30,7 @@ router = Router(tags=["Analyses"])
 
 
 class Email(Body):
-    """A message of a script."""
+    """An e-mail that a script sends."""
 
     to: str | list[str] = Field(max_length=10_000)
     subject: str = Field("", max_length=MAX_SUBJECT)

@@ -55,7 +55,7 @@ ALL = "/profile/{profile_id}/backup"
 
 
 class Proof(Body):
-    """The password of an owner of the project: a token alone does not carry all data away."""
+    """The password of an owner: a token alone is not enough to download everything."""
 
     password: str = Field(max_length=4096)
     otp_type: str = Field("", max_length=100)

@@ -16,7 +16,7 @@ MAX_MESSAGE = 100_000
 
 
 class Line(Body):
-    """What a script said, and when."""
+    """A line that a script wrote, and when."""
 
     message: str = Field(max_length=MAX_MESSAGE)
     # Milliseconds since 1970 (JavaScript) or a date (Python).

@@ -35,7 +35,7 @@ class Export(Body):
 
 
 class Import(Body):
-    """Where from, and whether rows are stored again that the device has already."""
+    """The file to read, and whether to store rows that the device already has."""
 
     file_address: str = Field(min_length=1, max_length=MAX_PATH)
     duplicates: bool = False

@@ -17,7 +17,7 @@ router = Router(tags=["Devices"])
 
 
 class NewType(Body):
-    """What a device is to be; an immutable one needs its chunks described."""
+    """The new type of a device; an immutable one needs a chunk period."""
 
     type: Literal["mutable", "immutable"]
     chunk_period: Period | None = None

@@ -53,7 +53,7 @@ TOKEN = Kind(
 
 
 class NewDeviceToken(Body):
-    """A token to make for a device."""
+    """A token to create for a device."""
 
     device: str
     name: str = Field("Token", max_length=200)
@@ -65,7 +65,9 @@ class NewDeviceToken(Body):
 router = Router(tags=["Device tokens"])
 
 
-@router.get("/device/token/{value}", auth=profile, summary="List", openapi_extra=LIST)
+@router.get(
+    "/device/token/{value}", auth=profile, summary="List tokens of a device", openapi_extra=LIST
+)
 def list_(request: ApiRequest, value: str) -> list[Row]:
     """List the tokens of a device with their values, newest first."""
     find_device(request.auth, value, [])
@@ -84,7 +86,7 @@ def _veiled(row: Row, caller: Caller) -> Row:
     return {**row, "token": ""} if hides else row
 
 
-@router.post("/device/token", auth=profile, summary="Create")
+@router.post("/device/token", auth=profile, summary="Create a token of a device")
 def create(request: ApiRequest, body: NewDeviceToken) -> JsonObject:
     """Make a token of a device; it may do what the caller may by default."""
     permission = body.permission or request.auth.token.permission
@@ -118,7 +120,7 @@ def create(request: ApiRequest, body: NewDeviceToken) -> JsonObject:
     }
 
 
-@router.delete("/device/token/{value}", auth=profile, summary="Delete")
+@router.delete("/device/token/{value}", auth=profile, summary="Delete a token of a device")
 def delete(request: ApiRequest, value: str) -> str:
     """Delete a token by its value; it stops working at once."""
     statement = "DELETE FROM token WHERE hash = %s AND kind = 'device'"

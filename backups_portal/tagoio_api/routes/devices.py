@@ -49,7 +49,7 @@ DEVICE = Kind(
 
 
 class NewDevice(Named):
-    """A device to make."""
+    """A device to create."""
 
     description: str | None = Field(None, max_length=10_000)
     active: bool | None = None
@@ -74,7 +74,7 @@ FIXED = ("type", "chunk_period", "serie_number", "configuration_params")
 DeviceChanges = changes_of(
     NewDevice,
     "DeviceChanges",
-    "What an edit of a device may name; its type and chunk period stay.",
+    "The fields of a device to change; its type and chunk period stay.",
     clearable=("description", "network", "connector"),
     fixed=FIXED,
 )

@@ -24,14 +24,14 @@ from backups_portal.tagoio_api.resources.resource_list import asked_fields, list
 
 
 class Language(BaseModel):
-    """One language of a dictionary; its texts are put apart."""
+    """A language of a dictionary; its texts are stored separately."""
 
     code: str = Field(min_length=1, max_length=35)
     active: bool = True
 
 
 class NewDictionary(Named):
-    """A dictionary; the slug is the name by which texts refer to it."""
+    """A dictionary; texts refer to it by its slug."""
 
     slug: str = Field(min_length=1, max_length=1000)
     fallback: str | None = Field(None, max_length=35)
@@ -39,12 +39,15 @@ class NewDictionary(Named):
 
 
 ChangedDictionary = changes_of(
-    NewDictionary, "ChangedDictionary", "What of a dictionary is edited.", clearable=("fallback",)
+    NewDictionary,
+    "ChangedDictionary",
+    "The fields of a dictionary to change.",
+    clearable=("fallback",),
 )
 
 
 class Texts(Body):
-    """A language's texts by key; without `dictionary` they stay as they are."""
+    """A language's texts by key; without `dictionary` they do not change."""
 
     dictionary: JsonObject | None = None
     active: bool | None = None

@@ -21,7 +21,7 @@ UPDATED = "Params Successfully Updated"
 
 
 class Parameter(BaseModel):
-    """A key and a value that a device asks for; `sent` says that it has."""
+    """A key and a value for a device; `sent` is true once it has read them."""
 
     id: str | None = None
     key: str | None = Field(None, max_length=1000)
@@ -45,7 +45,7 @@ class NewParameter(Parameter):
 
 
 class Sent(BaseModel):
-    """Whether the device has read the parameter; the Python SDK sends no body, and means yes."""
+    """Whether the device has read the parameter; no body, as the Python SDK sends, means yes."""
 
     sent: bool = True
 
@@ -53,7 +53,9 @@ class Sent(BaseModel):
 router = Router(tags=["Configuration parameters"])
 
 
-@router.get("/device/params", auth=device, summary="Parameters", openapi_extra=SENT)
+@router.get(
+    "/device/params", auth=device, summary="List parameters of this device", openapi_extra=SENT
+)
 def list_own(request: ApiRequest) -> list[Row]:
     """List the parameters of the token's device."""
     return _list(request, request.auth.device_id)
@@ -70,7 +72,12 @@ def mark(request: ApiRequest, parameter_id: str, body: Sent | None = None) -> st
     return UPDATED
 
 
-@router.get("/device/{device_id}/params", auth=profile, summary="Parameters", openapi_extra=SENT)
+@router.get(
+    "/device/{device_id}/params",
+    auth=profile,
+    summary="List parameters of a device",
+    openapi_extra=SENT,
+)
 def list_(request: ApiRequest, device_id: str) -> list[Row]:
     """List the parameters of any device of the project."""
     find_device(request.auth, device_id, [])
@@ -90,7 +97,9 @@ def set_(request: ApiRequest, device_id: str, body: Parameter | list[Parameter])
     return UPDATED
 
 
-@router.delete("/device/{device_id}/params/{parameter_id}", auth=profile, summary="Delete one")
+@router.delete(
+    "/device/{device_id}/params/{parameter_id}", auth=profile, summary="Delete a parameter"
+)
 def delete(request: ApiRequest, device_id: str, parameter_id: str) -> str:
     """Delete a parameter of this device."""
     statement = "DELETE FROM device_parameter WHERE id = %s AND device_id = %s"

@@ -38,7 +38,7 @@ PUBLIC_CONNECTOR: Row = {
 
 
 class NewDashboard(Body):
-    """A dashboard; clients keep what they like in the keys that are not declared here."""
+    """A dashboard; clients may store any other keys, too."""
 
     label: str = Field(min_length=1, max_length=1000)
     visible: bool = True
@@ -48,14 +48,14 @@ class NewDashboard(Body):
 
 
 class NewAction(Named):
-    """An action; what triggers it and what it does is kept as it is."""
+    """An action; its triggers and effects are stored as they are."""
 
     active: bool = True
     trigger: list[object] = []
 
 
 class NewPolicy(Named):
-    """A policy: what is allowed or refused, and to whom."""
+    """A policy: which permissions apply to whom."""
 
     active: bool = True
     permissions: list[object] = []
@@ -89,7 +89,7 @@ DASHBOARD = Kind(
 
 
 EDITED: dict[type[Body], type[Changes]] = {
-    new: changes_of(new, name, f"What of {what} is edited.")
+    new: changes_of(new, name, f"The fields of {what} to change.")
     for new, name, what in (
         (NewDashboard, "ChangedDashboard", "a dashboard"),
         (NewAction, "ChangedAction", "an action"),

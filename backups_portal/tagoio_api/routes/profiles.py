@@ -31,7 +31,7 @@ COUNTED = {
 
 
 class ChangedProfile(Changes):
-    """What of a profile is edited."""
+    """The fields of a profile to change."""
 
     clearable = frozenset({"logo_url", "banner_url"})
     name: str | None = None
@@ -99,7 +99,7 @@ def _info(caller: Caller) -> Row:
 
 @router.put(ONE, summary="Edit Profile")
 def edit_profile(request: ApiRequest, profile_id: str, body: ChangedProfile) -> str:
-    """Edit everything but the project's name, which the portal keeps."""
+    """Edit everything except the project's name, which is set in the portal."""
     caller = request.auth
     own(caller, profile_id)
     if body.name not in (None, caller.project.name):

@@ -14,7 +14,7 @@ MAX_TEXT = 1000
 
 
 class NewRunUser(Body):
-    """Somebody who signs in; of the password, a salted hash is stored."""
+    """A user of TagoRUN; only a salted hash of the password is stored."""
 
     name: str = Field(min_length=1, max_length=MAX_TEXT)
     email: str = Field(min_length=3, max_length=254)
@@ -30,7 +30,7 @@ class NewRunUser(Body):
 ChangedRunUser = changes_of(
     NewRunUser,
     "ChangedRunUser",
-    "What of a person is edited.",
+    "The fields of a user to change.",
     clearable=("company", "phone", "language"),
 )
 RUN_USER = Kind(

@@ -18,7 +18,7 @@ NO_VALUE = (
 
 
 class NewSecret(Body):
-    """A secret under a key, which is the name by which scripts ask for it."""
+    """A secret; scripts read it by its key."""
 
     key: str = Field(min_length=1, max_length=1000)
     value: str | None = Field(None, min_length=1, max_length=MAX_VALUE)
@@ -26,7 +26,7 @@ class NewSecret(Body):
 
 
 class ChangedSecret(Body):
-    """What of a secret is edited; its key is not."""
+    """The fields of a secret to change; its key cannot change."""
 
     value: str | None = Field(None, min_length=1, max_length=MAX_VALUE)
     tags: list[Tag] | None = None
