@@ -187,7 +187,7 @@ class Comparison:
             if found.rows != promised.rows:
                 raise ProofError(
                     f"The restored database differs from the backup: {_place(promised)} has "
-                    f"{found.rows} rows where the backup recorded {promised.rows}."
+                    f"{found.rows} rows, but the backup recorded {promised.rows}."
                 )
             if found.digest != promised.digest:
                 raise ProofError(

@@ -152,7 +152,7 @@ def _members(text: str) -> Mapping[str, str]:
         name, place = _string(text, place)
         value, place = _string(text, _after(text, place, ":"))
         if name in found:
-            raise NotEvidenceError("This is not an evidence file: a part of it is there twice.")
+            raise NotEvidenceError("This is not an evidence file: one of its parts is repeated.")
         found[name] = value
         place = _skip_blanks(text, place)
         if text[place : place + 1] != ",":

@@ -99,7 +99,7 @@ def parse_master_keys(text: str) -> tuple[dict[str, bytes], bool]:
                 f"entry {number} is not an id, a colon and 64 hex digits, such as 2026-11:5e…"
             )
         if found["id"] in keys:
-            raise ValueError(f"the id {found['id']} is there twice")
+            raise ValueError(f"the id {found['id']} is listed twice")
         keys[found["id"]] = bytes.fromhex(found["key"])
     if parts and not keys:
         raise ValueError("there is no key besides `plain`")

@@ -82,7 +82,7 @@ class ManifestRecord:
         for table, rows in self.table_rows:
             if found.pop(table, 0) != rows:
                 has = manifest.table_rows.get(table, 0)
-                yield f"it has {has:,} rows of {table} where {rows:,} were recorded"
+                yield f"it has {has:,} rows of {table}, but {rows:,} were recorded"
         if self.table_rows and found:
             yield f"it has rows of {min(found)}, of which none were recorded"
         for name, recorded, has in (
@@ -91,6 +91,6 @@ class ManifestRecord:
             ("bytes in storage", self.stored_bytes, manifest.stored_bytes),
         ):
             if recorded is not None and recorded != has:
-                yield f"it has {has:,} {name} where {recorded:,} were recorded"
+                yield f"it has {has:,} {name}, but {recorded:,} were recorded"
         if self.taken_at is not None and self.taken_at != manifest.taken_at:
             yield f"it was taken on {day_and_time(manifest.taken_at)} UTC"

@@ -168,7 +168,7 @@ def read_segment(storage: Storage, segment: Segment) -> pa.Table:
         ) from error
     if table.num_rows != segment.rows:
         raise DamagedSnapshotError(
-            f"A part of this backup ({segment.table}) holds {table.num_rows} rows where "
+            f"A part of this backup ({segment.table}) holds {table.num_rows} rows, but "
             f"{segment.rows} were recorded."
         )
     return table

@@ -59,7 +59,7 @@ class Cursor(NamedTuple):
     def parse(cls, text: str) -> "Cursor":
         """Read a cursor from its text; ValueError if it is none."""
         if not (found := CURSOR.fullmatch(text)):
-            raise ValueError("This is no place in a list of records.")
+            raise ValueError("This is not a position in a list of records.")
         return cls(int(found[1]), int(found[2]))
 
     @classmethod
@@ -181,7 +181,7 @@ class _File:
         rows = self._file.metadata.num_rows
         if rows != segment.rows:
             raise DamagedSnapshotError(
-                f"A part of this backup ({segment.table}) holds {rows} rows where {segment.rows} "
+                f"A part of this backup ({segment.table}) holds {rows} rows, but {segment.rows} "
                 "were recorded."
             )
 

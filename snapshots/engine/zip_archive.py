@@ -64,8 +64,8 @@ def _amiss(item: Segment, size: int | None) -> EngineError:
     if size is None:
         return MissingObjectError(f"The backup storage lacks {item.key}.")
     return DamagedSnapshotError(
-        f"A part of this backup ({item.table}, {item.key}) has {size} bytes in storage "
-        f"where {item.bytes} were recorded."
+        f"A part of this backup ({item.table}, {item.key}) has {size} bytes in storage, "
+        f"but {item.bytes} were recorded."
     )
 
 

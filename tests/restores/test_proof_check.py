@@ -82,5 +82,5 @@ def test_rows_behind_the_table_that_was_counted_are_found(
     manifest, restored = manifest_and_restored
     with open_database(restored) as connection:
         add_rows(connection, 400, 1)
-    with pytest.raises(ProofError, match="has 31 rows where the backup recorded 30"):
+    with pytest.raises(ProofError, match="has 31 rows, but the backup recorded 30"):
         compare(manifest, restored)

@@ -104,7 +104,7 @@ def test_rows_that_do_not_arrive_mark_the_snapshot(
 
     monkeypatch.setattr(database_build, "load_rows", lose_a_row)
     assert prove(snapshot).state == Proof.State.FAILED
-    assert "9 rows where the backup recorded 10" in snapshot.verdict_reason
+    assert "9 rows, but the backup recorded 10" in snapshot.verdict_reason
 
 
 def test_a_server_at_fault_says_nothing_of_the_snapshot(

@@ -85,7 +85,7 @@ def test_a_damaged_key_takes_no_good_ones_place(raw: Storage, tmp_path: Path) ->
     [
         ("2026:abc", "entry 1 is not an id"),
         (f"2026:{OLD},{NEW}", "entry 2 is not an id"),
-        (f"2026:{OLD},2026:{NEW}", "the id 2026 is there twice"),
+        (f"2026:{OLD},2026:{NEW}", "the id 2026 is listed twice"),
         ("plain", "no key besides `plain`"),
         (f"20 26:{OLD}", "entry 1"),
     ],

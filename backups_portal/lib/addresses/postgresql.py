@@ -145,7 +145,7 @@ def _check_values(found: Parameters) -> None:
     for name in FILES:
         file = found.get(name, "")
         if file not in ("", "system") and not Path(file).is_file():
-            raise AddressError(f"Its {name} names a file that is not there.")
+            raise AddressError(f"Its {name} names a file that does not exist.")
 
 
 def _why(text: str) -> str:

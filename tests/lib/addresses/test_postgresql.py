@@ -176,7 +176,7 @@ REFUSED = {
     f"postgresql://u:{SECRET}@h/d?colour=red": "no parameter colour",
     f"postgresql://u:{SECRET}@h/d?sslmode=verify": "sslmode is one of",
     f"postgresql://u:{SECRET}@h/d?connect_timeout=soon": "connect_timeout is a whole number",
-    f"postgresql://u:{SECRET}@h/d?sslmode=require&sslrootcert=/not/there.pem": "is not there",
+    f"postgresql://u:{SECRET}@h/d?sslmode=require&sslrootcert=/not/there.pem": "does not exist",
     f"postgresql://u:{SECRET}@h:0/d": "from 1 to 65535",
     f"postgresql://u:{SECRET}@h:99999/d": "from 1 to 65535",
     f"postgresql://u:{SECRET}@h1:1,h2:2/d?port=1,2,3": "as many ports as hosts",
