@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from snapshots.run import snapshot_run
 from snapshots.run.snapshot_run import MOST_ATTEMPTS, take
 from tests.factories import make_snapshot
 
+DAY = timedelta(days=1)
 State = Snapshot.State
 Break = Callable[[Project, Storage, pytest.MonkeyPatch, Any], None]
 
@@ -149,8 +151,8 @@ def test_what_is_tried_again_keeps_the_cause_until_it_worked(
     live_project: Project, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.SNAPSHOT_RETRY_MINUTES = [5]
-    # A retry is on the same day, whatever the hour of the test.
-    monkeypatch.setattr("snapshots.run.snapshot_run.local_date", lambda *_: None)
+    # A retry is before the next run, whatever the hour of the test.
+    monkeypatch.setattr("snapshots.run.snapshot_run.next_run", lambda now, *_: now + DAY)
     database = live_project.database
     gone(live_project)
     waiting = attempt(queued(live_project))

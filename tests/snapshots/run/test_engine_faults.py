@@ -1,6 +1,7 @@
 """A snapshot's outcome if its engine, database or lease fails."""
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from snapshots.run.snapshot_run import UNEXPECTED, take
 from tests.factories import make_project_row
 from tests.snapshots.run.test_snapshot_run import failed, manifests, queued
 
+DAY = timedelta(days=1)
 State = Snapshot.State
 
 
@@ -71,7 +73,7 @@ class TestFaults:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         settings.SNAPSHOT_RETRY_MINUTES = retries
-        monkeypatch.setattr("snapshots.run.snapshot_run.local_date", lambda *_: None)
+        monkeypatch.setattr("snapshots.run.snapshot_run.next_run", lambda now, *_: now + DAY)
         holders = []
 
         def work(*args: Any, **kwargs: Any) -> None:

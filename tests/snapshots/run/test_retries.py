@@ -1,6 +1,6 @@
-"""A failed snapshot is retried the same local day with growing delays, and then reported."""
+"""A failed snapshot is retried until the next run with growing delays, and then reported."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -39,19 +39,28 @@ LATE = NOON.replace(hour=23, minute=57)
         (0, NOON, "UTC", 5),
         (1, NOON, "UTC", 15),
         (2, NOON, "UTC", None),
+        # The next run is at midnight.
         (0, LATE, "UTC", None),
         (0, LATE, "Europe/Berlin", 5),
         (0, LATE - timedelta(hours=1), "Europe/Berlin", None),
     ],
 )
-def test_waits_grow_and_end_with_the_local_day(
+def test_waits_grow_and_end_with_the_next_run(
     failures: int, now: datetime, zone: str, minutes: int | None
 ) -> None:
     project = make_project_row()
-    MainDatabase.objects.update(backup_time_zone=zone)
+    MainDatabase.objects.update(backup_time=time(), backup_time_zone=zone)
     snapshot = make_snapshot(project, taken_at=now, failures=failures)
     then = retry_at(Snapshot.objects.get(pk=snapshot.pk), now)
     assert then == (None if minutes is None else now + timedelta(minutes=minutes))
+
+
+def test_a_backup_of_late_in_the_day_is_tried_again_after_midnight() -> None:
+    project = make_project_row()
+    MainDatabase.objects.update(backup_time=time(23, 55), backup_time_zone="UTC")
+    snapshot = make_snapshot(project, taken_at=LATE, failures=1)
+    then = retry_at(Snapshot.objects.get(pk=snapshot.pk), LATE)
+    assert then == LATE + timedelta(minutes=15)
 
 
 class TestRetries:
