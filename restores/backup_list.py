@@ -82,7 +82,7 @@ class Row:
     @property
     def waits_until(self) -> datetime | None:
         """Return when a failed backup is retried; None if no retry is waiting."""
-        is_waiting = self.snapshot.state == Snapshot.State.QUEUED
+        is_waiting = self.snapshot.state == Snapshot.State.QUEUED and self.snapshot.failures
         return self.snapshot.retry_at if is_waiting else None
 
 

@@ -82,24 +82,23 @@ class SnapshotQuerySet(LeaseQuerySet):
         """Select snapshots that failed before they were stored."""
         return self.filter(state=Snapshot.State.FAILED, taken_at=None)
 
-    def queue_again(self, since: datetime, *, lease_until: datetime) -> int:
+    def queue_again(self, *, lease_until: datetime, **due: datetime) -> int:
         """Queue failed snapshots again with all their tries; return the count.
 
         Args:
-            since: The time at which they are now due.
             lease_until: Until when their message counts as in flight.
+            due: `retry_at`; or `scheduled_for`, if the schedule has another time for them.
         """
         return self.update(
             state=Snapshot.State.QUEUED,
-            scheduled_for=since,
             lease_until=lease_until,
             # Not a first try: the next one must remove what an earlier one may have published.
             attempts=1,
             failures=0,
             reason="",
             cause="",
-            retry_at=None,
             finished_at=None,
+            **{"retry_at": None, **due},
         )
 
     def half_removed(self) -> "SnapshotQuerySet":

@@ -76,8 +76,9 @@ SELECT state, count(*), coalesce(sum(new_bytes), 0), coalesce(sum(rows), 0),
 FROM snapshots_snapshot WHERE scheduled_for > %s GROUP BY state
 """
 WORK = """
-SELECT kind, state, count(*), coalesce(max(extract(epoch FROM %s - since)), 0) FROM (
-    SELECT 'snapshot' AS kind, state, scheduled_for AS since FROM snapshots_snapshot
+SELECT kind, state, count(*), greatest(max(extract(epoch FROM %s - since)), 0) FROM (
+    SELECT 'snapshot' AS kind, state, greatest(scheduled_for, retry_at) AS since
+        FROM snapshots_snapshot
         WHERE state IN ('queued', 'running')
     UNION ALL SELECT 'restore', state, created_at FROM restores_restore
         WHERE state IN ('queued', 'running')

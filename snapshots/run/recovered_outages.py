@@ -69,7 +69,9 @@ def _queue(ids: list[UUID], now: datetime) -> list[UUID]:
     """Queue snapshots that are still failed and that no other tick is queuing."""
     failed = _failed(now).filter(pk__in=ids).select_for_update(skip_locked=True, of=("self",))
     locked = list(failed.values_list("pk", flat=True))
-    Snapshot.objects.filter(pk__in=locked).queue_again(now, lease_until=now + message_counts_for())
+    Snapshot.objects.filter(pk__in=locked).queue_again(
+        lease_until=now + message_counts_for(), retry_at=now
+    )
     for pk in locked:
         log.info("failed snapshot queued again", snapshot=pk)
     return locked

@@ -186,7 +186,7 @@ def _queue_failed(due: Sequence[Due], now: datetime) -> list[Snapshot]:
         failed = never_stored.filter(
             project=item.project_id, local_date=item.run.local_date, scheduled_for__lt=item.since
         )
-        if failed.queue_again(item.since, lease_until=_waits_until(item, now)):
+        if failed.queue_again(scheduled_for=item.since, lease_until=_waits_until(item, now)):
             log.info("failed snapshot queued again", project=item.project_id)
             queued.append(
                 Snapshot.objects.get(

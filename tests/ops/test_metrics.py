@@ -21,7 +21,7 @@ from backups_portal.ops.metrics import WITH_BACKUPS, exposition
 from backups_portal.ops.storage_state import probe
 from backups_portal.projects.models import DatabaseServer, MainDatabase, Project
 from restores.models import Proof
-from snapshots.models import SnapshotCopy
+from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.storages.storage_signs import storage_sign
 from tests import factories
 from tests.ops.test_alert_rules import RULES
@@ -282,6 +282,18 @@ def test_work_and_what_came_of_it() -> None:
     assert found["work", "snapshot", "queued"] == 1
     assert found["work_age_seconds", "snapshot", "queued"] == pytest.approx(7200, abs=60)
     assert found["builds_last_day", "restore", "failed"] == 1
+
+
+def test_a_backup_that_is_taken_up_again_has_not_waited_since_it_was_due() -> None:
+    """`WorkWaits` asks for more workers, whom a server that was away did not lack."""
+    now, hour = timezone.now(), timedelta(hours=1)
+    for back in (now - hour, now + hour):
+        project = factories.make_project_row()
+        due: Any = {"scheduled_for": now - 9 * hour, "retry_at": back}
+        factories.make_snapshot(project, state="queued", **due)
+    assert figures()["work_age_seconds", "snapshot", "queued"] == pytest.approx(3600, abs=60)
+    Snapshot.objects.filter(retry_at__lt=now).delete()
+    assert figures()["work_age_seconds", "snapshot", "queued"] == 0
 
 
 @pytest.mark.parametrize("lost", [*liveness.PROCESSES, liveness.SCHEDULE])

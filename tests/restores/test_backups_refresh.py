@@ -1,7 +1,7 @@
 """The Backups page refreshes while something is pending, and paginates many backups."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.test import Client
@@ -99,9 +99,14 @@ class TestRefresh:
         factories.make_snapshot(project, state="queued", failures=1, reason="Away.", retry_at=then)
         assert f'hx-trigger="every {seconds}s"' in refresh(client, project)
 
-    def test_a_backup_that_is_queued_is(self, client: Client, project: Project) -> None:
-        factories.make_snapshot(project, state="queued")
-        assert f'hx-trigger="every {WHILE_CHANGING}s"' in refresh(client, project)
+    @pytest.mark.parametrize("retry_at", [None, timezone.now()], ids=["new", "after an outage"])
+    def test_a_backup_that_is_queued_is(
+        self, client: Client, project: Project, retry_at: datetime | None
+    ) -> None:
+        factories.make_snapshot(project, state="queued", retry_at=retry_at)
+        part = refresh(client, project)
+        assert f'hx-trigger="every {WHILE_CHANGING}s"' in part
+        assert "Waiting for a worker" in part
 
     def test_caches_keep_the_two_apart(self, client: Client, project: Project) -> None:
         response = client.get(f"/projects/{project.slug}/backups/")

@@ -58,7 +58,9 @@ def test_a_server_that_is_back_has_its_backups_queued_once() -> None:
     assert queue_after_outages(NOON) == [snapshot.pk]
     snapshot.refresh_from_db()
     assert (snapshot.state, snapshot.failures, snapshot.cause) == (State.QUEUED, 0, "")
-    assert (snapshot.scheduled_for, snapshot.reason, snapshot.finished_at) == (NOON, "", None)
+    assert (snapshot.reason, snapshot.finished_at, snapshot.retry_at) == ("", None, NOON)
+    # Pages, evidence and the API say for when it was planned.
+    assert snapshot.scheduled_for == NOON - 2 * HOUR
     assert queue_after_outages(NOON) == []
     # A failure that began after the outage has another reason.
     Snapshot.objects.update(
