@@ -1,7 +1,7 @@
 """Retry of backups whose server or storage was away, once it is back.
 
 A snapshot is retried for an hour (`SNAPSHOT_RETRY_MINUTES`) and then fails. After a longer outage
-its day would have no backup, although there is still time for one.
+its day would have no backup, although there is still time for one until the next run is due.
 """
 
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from backups_portal.lib import liveness
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.leases import message_counts_for
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projects.due_times import local_date
+from backups_portal.projects.due_times import last_run
 from backups_portal.projects.models import Project
 from snapshots.models import Snapshot, SnapshotQuerySet
 from snapshots.storages.storage_signs import back_sign, storage_sign
@@ -25,11 +25,13 @@ log = get_logger(__name__)
 
 DAY = timedelta(days=1)
 SERVER_BACK = "server.back"
-ZONE = "project__main_database__backup_time_zone"
+SCHEDULE = [f"project__main_database__{name}" for name in ("backup_time", "backup_time_zone")]
 
 
 def queue_after_outages(now: datetime) -> list[UUID]:
-    """Queue today's snapshots that failed in an outage that is over.
+    """Queue the latest run's snapshots that failed in an outage that is over.
+
+    They keep the local date of their run, also after midnight: what began late does the same.
 
     One that fails again afterwards is not queued until there has been another outage.
 
@@ -38,8 +40,8 @@ def queue_after_outages(now: datetime) -> list[UUID]:
     """
     if not _failed(now).exists():
         return []
-    rows = _failed(now).filter(_is_over(now)).values_list("pk", "local_date", ZONE)
-    ids = [pk for pk, day, zone in rows if day == local_date(now, zone)]
+    rows = _failed(now).filter(_is_over(now)).values_list("pk", "local_date", *SCHEDULE)
+    ids = [pk for pk, day, at, zone in rows if day >= last_run(now, at, zone).local_date]
     return _queue(ids, now) if ids else []
 
 

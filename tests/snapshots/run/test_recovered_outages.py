@@ -1,7 +1,7 @@
 """Backups that failed while a server or the storage was away are taken once it is back."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -114,9 +114,9 @@ def shut_down(snapshot: Snapshot) -> None:
     Project.objects.update(state=Project.State.SHUT_DOWN)
 
 
-def next_day(snapshot: Snapshot) -> None:
+def next_run(snapshot: Snapshot) -> None:
     """If the date has changed by then, that day's backup is due or taken."""
-    MainDatabase.objects.update(backup_time_zone="Pacific/Kiritimati")
+    MainDatabase.objects.update(backup_time=time(1), backup_time_zone="Pacific/Kiritimati")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def next_day(snapshot: Snapshot) -> None:
         (Cause.STORAGE, unchanged),
         (Cause.UNEXPECTED, unchanged),
         (Cause.DATABASE_UNREACHABLE, shut_down),
-        (Cause.DATABASE_UNREACHABLE, next_day),
+        (Cause.DATABASE_UNREACHABLE, next_run),
     ],
 )
 def test_nothing_else_is_queued(cause: Cause, change: Callable[[Snapshot], None]) -> None:
@@ -157,12 +157,29 @@ def test_ticks_at_once_queue_each_snapshot_once() -> None:
     assert (len(queued), set(queued)) == (len(wanted), wanted)
 
 
-def test_an_outage_over_midnight_locks_nothing(
+@pytest.mark.parametrize(
+    ("hour", "is_queued"),
+    # 23:00 is to come, so that the newest run is that of the day before; 01:00 was today's.
+    [(23, True), (1, False)],
+)
+def test_an_outage_over_midnight_is_made_up_for_until_the_next_run(
+    hour: int, is_queued: bool
+) -> None:
+    yesterday = (NOON - 24 * HOUR).date()
+    snapshot = failed(Cause.DATABASE_UNREACHABLE, local_date=yesterday)
+    MainDatabase.objects.update(backup_time=time(hour), backup_time_zone="UTC")
+    server_back()
+    assert queue_after_outages(NOON) == ([snapshot.pk] if is_queued else [])
+    snapshot.refresh_from_db()
+    assert snapshot.local_date == yesterday
+
+
+def test_an_outage_beyond_the_next_run_locks_nothing(
     django_assert_max_num_queries: Any,
 ) -> None:
     """The tick looks for it once a minute for a day."""
     for _ in range(3):
-        next_day(failed(Cause.DATABASE_UNREACHABLE))
+        next_run(failed(Cause.DATABASE_UNREACHABLE))
     server_back()
     with django_assert_max_num_queries(6) as asked:
         assert queue_after_outages(NOON) == []
