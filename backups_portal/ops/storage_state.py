@@ -23,24 +23,27 @@ def probe(sign: str, works: Callable[[], bool]) -> None:
     """Probe a storage, and record the result.
 
     The beginning is recorded as well: a probe that hangs is killed, and records no end. So is the
-    moment at which it works again, for the backups that failed meanwhile (`recovered_outages`).
+    moment at which it works and was not known to, for the backups that failed meanwhile
+    (`recovered_outages`): a Redis that was emptied, or a beat that was down, saw no outage begin.
 
     Args:
         sign: One of `storage_signs`.
         works: Performs the probe.
     """
     tried, failing = _tried(sign), _failing(sign)
-    since = None
+    was_working = False
     try:
         last, since = liveness.last_signs(tried, failing)
-        if since is None or last is None or _is_old(last):
+        is_known = last is not None and not _is_old(last)
+        was_working = is_known and since is None
+        if since is None or not is_known:
             liveness.note(failing)
     except RedisError:
         log.warning("Redis does not answer", exc_info=True)
     liveness.note(tried)
     if works():
         liveness.forget(failing)
-        if since is not None:
+        if not was_working:
             liveness.note(back_sign(sign))
 
 

@@ -86,11 +86,26 @@ def test_a_storage_that_is_back_has_its_backups_queued(
 ) -> None:
     settings.SNAPSHOT_COPY_STORAGE = "file:///copies"
     snapshot = failed(Cause.STORAGE)
-    storage_state.probe(storage_sign(), lambda: True)
     storage_back(monkeypatch, copies_sign())
     assert queue_after_outages(NOON) == []
     storage_back(monkeypatch, storage_sign())
     assert queue_after_outages(NOON) == [snapshot.pk]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "is_queued"),
+    # The only probe that is known comes after the failure: Redis was emptied, or beat was down.
+    [((60,), True), ((-70, 60), True), ((-2, 2), False)],
+)
+def test_a_storage_that_works_is_back_unless_it_was_known_to_work(
+    monkeypatch: pytest.MonkeyPatch, minutes: tuple[int, ...], is_queued: bool
+) -> None:
+    snapshot = failed(Cause.STORAGE)
+    for after in minutes:
+        now = NOON - 2 * HOUR + timedelta(minutes=after)
+        monkeypatch.setattr(liveness.timezone, "now", lambda now=now: now)
+        storage_state.probe(storage_sign(), lambda: True)
+    assert queue_after_outages(NOON) == ([snapshot.pk] if is_queued else [])
 
 
 def test_each_waits_for_what_it_lacked(monkeypatch: pytest.MonkeyPatch) -> None:
