@@ -201,9 +201,9 @@ def _waits_until(due: Due, now: datetime) -> datetime:
 
 
 def _turn(due: Due) -> datetime:
-    """Return when a project's snapshot starts, a constant time after its run."""
+    """Return when a project's snapshot starts, a constant time after it is due."""
     spread = int(settings.SNAPSHOT_SPREAD.total_seconds())
-    return due.run.at + timedelta(seconds=due.project_id.int % spread if spread else 0)
+    return due.since + timedelta(seconds=due.project_id.int % spread if spread else 0)
 
 
 def _plan(following: dict[UUID, datetime]) -> None:

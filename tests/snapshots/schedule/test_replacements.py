@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -15,7 +16,7 @@ from snapshots.integrity.verdicts import fail_snapshot, pass_snapshot
 from snapshots.models import Snapshot
 from snapshots.schedule.backup_settings import plan_next
 from snapshots.schedule.missed_backups import find_missed
-from snapshots.schedule.schedule_tick import queue_due
+from snapshots.schedule.schedule_tick import heal, queue_due
 from tests.factories import make_project_row, make_snapshot
 from tests.manifests import make_manifest
 
@@ -174,6 +175,18 @@ def test_many_are_replaced_in_as_many_queries_as_one(
     MainDatabase.objects.update(next_snapshot_at=START + 27 * HOUR)
     with django_assert_num_queries(len(of_one)):
         assert len(queue_due(START + 27 * HOUR)) == 4
+
+
+def test_replacements_are_spread_as_other_backups(settings: Any) -> None:
+    """A storage that fails may make the backups of a whole server bad at once."""
+    settings.SNAPSHOT_SPREAD = HOUR
+    found, turn = START + 5 * HOUR, timedelta(minutes=15)
+    bad(make_project_row(pk=UUID(int=3600 + 900)), START + 2 * HOUR)
+    MainDatabase.objects.update(backup_time=time(2), next_snapshot_at=found)
+    assert queue_due(found) == []
+    replacement = Snapshot.objects.get(scheduled_for=found)
+    assert replacement.lease_until == found + turn
+    assert heal(found + turn + timedelta(minutes=1)) == [replacement.pk]
 
 
 def test_nothing_is_replaced_that_a_good_one_came_after(project: Project) -> None:
