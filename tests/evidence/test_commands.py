@@ -35,7 +35,7 @@ def said(*words: object) -> str:
 def file(project: Project, tmp_path: Path) -> Path:
     fill(project, Q4.first, Q4.first)
     path = tmp_path / "evidence.json"
-    said("evidence", project.slug, "--from", Q4.first, "--to", Q4.last, "--out", path)
+    said("evidence", project.slug, "--from", Q4.first, "--to", Q4.last, "--output", path)
     return path
 
 
@@ -76,7 +76,7 @@ def test_evidence_outlives_the_installation_key(
     with pytest.raises(CommandError, match="signed by another key"):
         said("verify_evidence", file)
     newer = tmp_path / "newer.json"
-    said("evidence", project.slug, "--out", newer)
+    said("evidence", project.slug, "--output", newer)
     said("verify_evidence", newer)
     said("verify_evidence", file, "--public-key", key)
     with pytest.raises(CommandError, match="signed by another key"):
@@ -162,9 +162,9 @@ def test_wrong_words_are_explained(project: Project, file: Path) -> None:
     with pytest.raises(CommandError, match="is not a day"):
         said("evidence", project.slug, "--from", "yesterday")
     with pytest.raises(CommandError, match="is there already"):
-        said("evidence", project.slug, "--out", file)
+        said("evidence", project.slug, "--output", file)
     with pytest.raises(CommandError, match="cannot be written"):
-        said("evidence", project.slug, "--out", file / "inside")
+        said("evidence", project.slug, "--output", file / "inside")
 
 
 def test_names_that_no_owner_may_read_are_left_out(project: Project) -> None:
@@ -191,8 +191,8 @@ def test_a_disk_that_gets_full_leaves_no_part_of_a_file(project: Project, tmp_pa
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
     try:
         with pytest.raises(CommandError, match="cannot be written: File too large"):
-            said("evidence", project.slug, "--out", path)
+            said("evidence", project.slug, "--output", path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not path.exists()
-    said("evidence", project.slug, "--out", path)
+    said("evidence", project.slug, "--output", path)

@@ -52,7 +52,7 @@ def test_what_is_refused(snapshot: Snapshot, tmp_path: Path, stored: Storage) ->
         run(snapshot, "--variable", "wind")
     taken_name = tmp_path / "there.csv"
     taken_name.write_text("mine")
-    with pytest.raises(CommandError, match="cannot be written"):
+    with pytest.raises(CommandError, match="is there already"):
         run(snapshot, "--output", str(taken_name))
     assert taken_name.read_text() == "mine"
     for segment in Manifest.load(stored, snapshot.manifest).of("variable"):

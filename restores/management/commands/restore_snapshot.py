@@ -22,7 +22,7 @@ class Command(OperatorCommand):
     help = "Create a new project from a snapshot. It costs money: see --accept-charges."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("snapshot", type=uuid.UUID, help="the snapshot's id")
+        parser.add_argument("snapshot", type=uuid.UUID, metavar="ID", help="the snapshot's id")
         parser.add_argument("--name", required=True, help="the new project's name")
         parser.add_argument(
             "--owner", help="e-mail of the owner who pays; needed if there are several"

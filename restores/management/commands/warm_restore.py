@@ -22,7 +22,7 @@ class Command(OperatorCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("project", metavar="SLUG", help="the project's slug")
+        parser.add_argument("project", metavar="PROJECT", help="the project's slug")
         parser.add_argument("switch", choices=["on", "off"])
 
     def handle(self, *args: object, **options: Any) -> None:

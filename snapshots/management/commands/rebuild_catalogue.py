@@ -27,7 +27,11 @@ class Command(OperatorCommand):
             "--owner", required=True, help="e-mail of the account that gets unknown projects"
         )
         parser.add_argument(
-            "--from-copy", action="store_true", help="read the second storage, if the first is lost"
+            "--copy",
+            # As earlier manuals have it.
+            "--from-copy",
+            action="store_true",
+            help="read the second storage instead, if the first is lost",
         )
 
     def handle(self, *args: object, **options: Any) -> None:
@@ -36,8 +40,8 @@ class Command(OperatorCommand):
             raise CommandError(f"There is no account {options['owner']}.")
         found: list[Rebuilt] = []
         try:
-            storage = chosen_storage(is_copy=options["from_copy"])
-            for rebuilt in rebuild_each(storage, owner, is_copy=options["from_copy"]):
+            storage = chosen_storage(is_copy=options["copy"])
+            for rebuilt in rebuild_each(storage, owner, is_copy=options["copy"]):
                 found.append(rebuilt)
                 if not options["json"]:
                     self._print(rebuilt)

@@ -6,8 +6,8 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from backups_portal.audit.moment_argument import moment_argument
 from backups_portal.audit.operator_command import OperatorCommand
+from backups_portal.audit.time_arguments import moment_argument
 from snapshots.tasks import run_schedule
 
 

@@ -2,14 +2,14 @@
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from django.core.management.base import CommandError, CommandParser
 
-from backups_portal.audit.moment_argument import moment_argument
 from backups_portal.audit.operator_command import OperatorCommand
+from backups_portal.audit.output_file import add_output_argument, write_new_file
+from backups_portal.audit.time_arguments import moment_argument
 from snapshots.engine.device_export import csv_pieces, parquet_pieces
 from snapshots.engine.errors import EngineError
 from snapshots.engine.series_search import Selection, micros
@@ -33,15 +33,13 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("snapshot", type=UUID, metavar="ID", help="the snapshot's id")
         parser.add_argument("device", metavar="DEVICE", help="the device's id")
-        parser.add_argument("--variable", action="append", help="only this one; may be repeated")
         parser.add_argument(
-            "--since", type=moment_argument, help="from this time on (ISO 8601, UTC)"
+            "--variable", action="append", metavar="NAME", help="only this one; repeatable"
         )
-        parser.add_argument("--until", type=moment_argument, help="before this time")
+        for name, what in (("--since", "from this time on (ISO 8601)"), ("--until", "before it")):
+            parser.add_argument(name, type=moment_argument, metavar="TIME", help=what)
         parser.add_argument("--format", choices=["csv", "parquet"], default="csv")
-        parser.add_argument(
-            "--output", type=Path, metavar="FILE", help="a new file; else standard output"
-        )
+        add_output_argument(parser)
 
     def handle(self, *args: object, **options: Any) -> None:
         snapshot = stored_snapshot(options["snapshot"])
@@ -49,28 +47,15 @@ class Command(OperatorCommand):
             opened = open_device(snapshot, options["device"], seconds=FILE_SECONDS)
             pieces = _pieces(opened, options)
             _record(snapshot, opened, options["format"])
-            self._write(pieces, options["output"])
+            if options["output"] is None:
+                sys.stdout.buffer.writelines(pieces)
+            else:
+                write_new_file(options["output"], pieces)
         except UnknownDeviceError as error:
             raise CommandError(f"This backup has no device {error}.") from error
         except EngineError as error:
             found = find_obstacle(snapshot, error)
             raise CommandError(f"{found.title}. {found.reason} {found.advice}") from error
-
-    def _write(self, pieces: Iterator[bytes], path: Path | None) -> None:
-        if path is None:
-            for piece in pieces:
-                sys.stdout.buffer.write(piece)
-            return
-        try:
-            with path.open("xb") as file:
-                try:
-                    file.writelines(pieces)
-                except BaseException:
-                    # An incomplete file must not be mistaken for a complete one.
-                    path.unlink()
-                    raise
-        except OSError as error:
-            raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def _pieces(opened: OpenDevice, options: dict[str, Any]) -> Iterator[bytes]:

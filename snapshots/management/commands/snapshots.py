@@ -9,6 +9,7 @@ from uuid import UUID
 from django.core.management.base import CommandError, CommandParser
 
 from backups_portal.audit.operator_command import OperatorCommand
+from backups_portal.audit.time_arguments import day_argument
 from backups_portal.projects.command_lookup import find_project
 from backups_portal.ui.progress import progress_bar
 from snapshots.engine.difference import Difference
@@ -36,10 +37,13 @@ class Command(OperatorCommand):
             "after", type=_id_or_now, metavar="B", help="another snapshot's id, or “now”"
         )
         find = actions.add_parser("find", help="count a device's rows in each backup")
-        find.add_argument("project", help="the project's slug")
-        find.add_argument("device", help="the device's name or id, or part of it")
+        find.add_argument("project", metavar="PROJECT", help="the project's slug")
+        find.add_argument("device", metavar="DEVICE", help="the device's name or id, or part of it")
         find.add_argument(
-            "--day", type=_day, help="only rows of this day (UTC), such as 2026-11-23"
+            "--day",
+            type=day_argument,
+            metavar="DAY",
+            help="only rows of this day, in UTC",
         )
         for action in (diff, find):
             action.add_argument("--json", action="store_true", help="print JSON")
@@ -125,13 +129,6 @@ def _id_or_now(text: str) -> UUID | str:
         return UUID(text)
     except ValueError as error:
         raise ArgumentTypeError(f"“{text}” is neither a snapshot's id nor “now”") from error
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"“{text}” is not a day such as 2026-11-23") from error
 
 
 def _summary(compared: Compared) -> str:

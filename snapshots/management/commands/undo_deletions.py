@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from backups_portal.audit.moment_argument import moment_argument
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.audit.recorder import record
+from backups_portal.audit.time_arguments import moment_argument
 from snapshots.engine.errors import StorageError
 from snapshots.engine.storage import Storage
 from snapshots.management.snapshot_arguments import chosen_storage

@@ -29,7 +29,7 @@ class Command(OperatorCommand):
     help = "Create an account. You are asked for its password, unless standard input has it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("email", help="the e-mail address to sign in with")
+        parser.add_argument("email", metavar="EMAIL", help="the e-mail address to sign in with")
         parser.add_argument("--name", default="", help="the person's name")
 
     def handle(self, *args: Any, **options: Any) -> None:

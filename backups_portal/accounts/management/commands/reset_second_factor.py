@@ -17,7 +17,7 @@ class Command(OperatorCommand):
     help = "Remove an account's authenticator app, passkeys and recovery codes."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("email", help="the e-mail address of the account")
+        parser.add_argument("email", metavar="EMAIL", help="the e-mail address of the account")
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:

@@ -21,7 +21,9 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         which = parser.add_mutually_exclusive_group(required=True)
-        which.add_argument("email", nargs="?", help="the e-mail address of the account")
+        which.add_argument(
+            "email", nargs="?", metavar="EMAIL", help="the e-mail address of the account"
+        )
         which.add_argument(
             "--all", action="store_true", help="all accounts, if the provider has given new ids"
         )

@@ -1,16 +1,15 @@
 """`manage.py evidence PROJECT`: write the signed evidence of a period."""
 
-from argparse import ArgumentParser, ArgumentTypeError
-from datetime import date
+from argparse import ArgumentParser
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import orjson
-from django.core.management.base import CommandError
 from django.utils import timezone
 
 from backups_portal.audit.operator_command import OperatorCommand, system_user
+from backups_portal.audit.output_file import add_output_argument, write_new_file
+from backups_portal.audit.time_arguments import day_argument
 from backups_portal.evidence.evidence_requests import make_file, owners_of, period_of, scope_for
 from backups_portal.projects.command_lookup import find_project
 
@@ -26,12 +25,10 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("project", metavar="PROJECT", help="the project's slug")
-        day = partial(parser.add_argument, type=_day, metavar="DAY")
+        day = partial(parser.add_argument, type=day_argument, metavar="DAY")
         day("--from", dest="first", help="first day, such as 2026-10-01")
         day("--to", dest="last", help="last day; both are days in the project's time zone")
-        parser.add_argument(
-            "--out", type=Path, metavar="FILE", help="a new file; else standard output"
-        )
+        add_output_argument(parser)
 
     def handle(self, *args: object, **options: Any) -> None:
         project, now = find_project(options["project"]), timezone.now()
@@ -39,34 +36,11 @@ class Command(OperatorCommand):
         scope = scope_for(owners_of(project), project, period, now)
         file = make_file(scope, actor=None, made_by=f"operator ({system_user()})")
         content = orjson.dumps(file.members, option=orjson.OPT_APPEND_NEWLINE)
-        if options["out"] is None:
+        if options["output"] is None:
             self.stdout.write(content.decode(), ending="")
             return
-        _write(options["out"], content)
+        write_new_file(options["output"], [content])
         self.stdout.write(
-            f"{scope.title}: {len(content):,} bytes in {options['out']}, signed by the key with "
+            f"{scope.title}: {len(content):,} bytes in {options['output']}, signed by the key with "
             f"SHA-256 {file.members['signed_by']}"
         )
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"“{text}” is not a day. Write it as 2026-10-01.") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a new file completely, or leave none."""
-    try:
-        with path.open("xb") as file:
-            try:
-                file.write(content)
-                file.flush()
-            except OSError:
-                path.unlink()
-                raise
-    except FileExistsError as error:
-        raise CommandError(f"{path} is there already. Name a new file.") from error
-    except OSError as error:
-        raise CommandError(f"{path} cannot be written: {error.strerror}.") from error

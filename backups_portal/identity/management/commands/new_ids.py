@@ -17,8 +17,8 @@ class Command(OperatorCommand):
     help = "Show which variable id or token of a project replaced an old one."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("project", metavar="SLUG")
-        parser.add_argument("old", metavar="ID|TOKEN")
+        parser.add_argument("project", metavar="PROJECT", help="the project's slug")
+        parser.add_argument("old", metavar="ID", help="a variable's old id, or an old token")
 
     def handle(self, *args: object, **options: Any) -> None:
         project, old = find_project(options["project"]), options["old"]

@@ -21,7 +21,7 @@ class Command(OperatorCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("email", help="the e-mail address of the account")
+        parser.add_argument("email", metavar="EMAIL", help="the e-mail address of the account")
         parser.add_argument("--reopen", action="store_true", help="open a closed account again")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -21,7 +21,7 @@ class Command(OperatorCommand):
     help = "Create a project. It is charged to its owner."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", help="the project's name")
+        parser.add_argument("name", metavar="NAME", help="the project's name")
         parser.add_argument("--owner", required=True, help="the owner's e-mail")
         parser.add_argument("--time", default="03:00", help="daily backup schedule, HH:MM")
         parser.add_argument("--time-zone", default="UTC", help="its IANA time zone")

@@ -37,7 +37,7 @@ class Command(OperatorCommand):
         adding = actions.add_parser("add", help="add a server, or give a known one a new URL")
         changing = actions.add_parser("set", help="change a server's address or limits")
         for one in (adding, changing):
-            one.add_argument("name", help="the server's name")
+            one.add_argument("name", metavar="NAME", help="the server's name")
             one.add_argument("--weight", type=int, help="its share of new projects (100)")
             one.add_argument(
                 "--max-projects", type=int, help="the most databases it may hold; 0: no limit"

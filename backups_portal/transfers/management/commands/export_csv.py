@@ -15,7 +15,7 @@ class Command(OperatorCommand):
     has_json = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("project", metavar="SLUG")
+        parser.add_argument("project", metavar="PROJECT", help="the project's slug")
         parser.add_argument("device", metavar="DEVICE", help="the device's id")
         parser.add_argument("--owner", help="e-mail of an owner; needed if there are several")
 

@@ -18,9 +18,9 @@ class Command(OperatorCommand):
     help = "Import a CSV file in TagoIO's format. One bad row stops it, unless --good-rows."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("project", metavar="SLUG")
+        parser.add_argument("project", metavar="PROJECT", help="the project's slug")
         parser.add_argument("device", metavar="DEVICE", help="the device's id")
-        parser.add_argument("file", type=Path)
+        parser.add_argument("file", type=Path, metavar="FILE")
         parser.add_argument("--good-rows", action="store_true", help="skip bad rows")
         parser.add_argument("--preview", action="store_true", help="check the file, import nothing")
         parser.add_argument(

@@ -8,8 +8,8 @@ from django.core.exceptions import PermissionDenied
 from django.core.management.base import CommandError
 from django.http import Http404
 
-from backups_portal.audit.moment_argument import moment_argument
 from backups_portal.audit.operator_command import OperatorCommand
+from backups_portal.audit.time_arguments import moment_argument
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projects.command_lookup import find_project, owner_of
 from backups_portal.projects.models import Project
@@ -40,8 +40,8 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("source", help="the slug of the project to move data from")
-        add("target", help="the slug of the project to move data into")
+        add("source", metavar="SOURCE", help="the slug of the project to move data from")
+        add("target", metavar="TARGET", help="the slug of the project to move data into")
         add("--owner", help="e-mail of the owner of both; needed if there are several")
         add("--device", action="append", metavar="ID", help="only this device; repeatable")
         add("--no-devices", action="store_true", help="only what --kind names")

@@ -1,7 +1,7 @@
-"""The type of command-line arguments that are times."""
+"""Types of command-line arguments that are times and days."""
 
 from argparse import ArgumentTypeError
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 # Leaves room for calculations that add or subtract up to a year.
 ROOM = timedelta(days=366)
@@ -23,3 +23,15 @@ def moment_argument(text: str) -> datetime:
     raise ArgumentTypeError(
         f"“{text}” is not a time. Write it like 2026-11-23T03:00 (UTC) or 2026-11-23T03:00+01:00."
     )
+
+
+def day_argument(text: str) -> date:
+    """Read an ISO 8601 date.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"“{text}” is not a day. Write it as 2026-11-23.") from error
