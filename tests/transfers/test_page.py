@@ -61,3 +61,28 @@ def test_a_form_with_nothing_in_it_says_what_to_choose(client: Client) -> None:
     assert "Choose the project that the data goes into." in page
     assert "This form was damaged on the way. Reload the page." in page
     assert "This field is required" not in page
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"work": "plan", "state": "queued", "rows_total": None}, "—"),
+        ({"work": "plan", "state": "ready"}, "9,000 chosen"),
+        ({"work": "move", "state": "running", "rows_done": 70}, "9,000 chosen"),
+        # Most of them were there already.
+        ({"work": "move", "state": "completed", "report": {"summary": {"stored": 70}}},
+            "70 of 9,000 chosen"),
+        ({"work": "undo", "state": "undone", "report": {"summary": {"stored": 70}}},
+            "9,000"),
+        # An older version wrote no sums.
+        ({"work": "move", "state": "completed"}, "— of 9,000 chosen"),
+    ],
+)  # fmt: skip
+def test_the_list_says_how_many_records_a_move_has_stored(
+    client: Client, fields: dict[str, Any], says: str
+) -> None:
+    transfer = make(client, **{"rows_total": 9000, **fields})
+    assert transfer.source
+    page = client.get(f"/projects/{transfer.source.slug}/transfers/").content.decode()
+    (cell,) = re.findall(r'<td[^>]*data-label="Records">(.*?)</td>', page, flags=re.DOTALL)
+    assert " ".join(re.sub(r"<[^>]*>", " ", cell).split()) == says

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import psycopg
 from django.core.paginator import Paginator
-from django.db.models import Q
+from django.db.models import F, Q
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -134,7 +134,9 @@ class TransfersView(ProjectPermissionMixin, RefusingFormView):
             # Include the list, because a POST waits for it, or comes from a page without scripts.
             kwargs |= self._devices(kwargs["form"])
         found = Transfer.objects.filter(Q(source=self.project) | Q(target=self.project))
-        page = Paginator(found.only(*SHOWN), LISTED).get_page(self.request.GET.get("page"))
+        # Of the report, which is long.
+        rows = found.only(*SHOWN).annotate(stored=F("report__summary__stored"))
+        page = Paginator(rows, LISTED).get_page(self.request.GET.get("page"))
         page.object_list = transfers_for(self.account, page.object_list)
         ignored = self.suggestion.ignored if self.request.method != "POST" else []
         return super().get_context_data(page=page, ignored=ignored, **kwargs)
