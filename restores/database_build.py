@@ -65,7 +65,9 @@ def target_of(server: DatabaseServer, prefix: str) -> Target:
 
 def drop_build(server: DatabaseServer | None, prefix: str) -> bool:
     """Drop an attempt's database, but never a project's; tell if it is gone."""
-    if server is None or not prefix or Project.objects.filter(prefix=prefix).exists():
+    if server is None or server.removed_at or not prefix:
+        return True
+    if Project.objects.filter(prefix=prefix).exists():
         return True
     try:
         drop_database(server_url(server), prefix=prefix)

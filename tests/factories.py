@@ -77,7 +77,7 @@ def make_project_row(
             "slug": slug or f"project-{number}",
             "name": name or f"Project {number}",
             "prefix": secrets.token_hex(4),
-            "server": make_server(),
+            "server": fields.get("server") or make_server(),
             "database": f"factory_{number}",
             "role": f"factory_{number}",
             "sealed_password": keyring().seal("none", PASSWORD_PURPOSE),

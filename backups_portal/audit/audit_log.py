@@ -63,6 +63,7 @@ WORDS = {
     "storage.deletions_undone": "Deleted backups brought back",
     "server.away": "Database server not responding",
     "server.back": "Database server responding again",
+    "server.removed": "Database server removed",
     "project.shut_down": "Project shut down",
     "project.still_running": "Restored project still running",
     "token.refused": "Token refused",

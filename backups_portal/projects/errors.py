@@ -27,4 +27,4 @@ class ShutDownRefusedError(RefusedError):
 
 
 class ServerRefusedError(Exception):
-    """A URL does not lead to the server it is for; the message says why."""
+    """A server cannot have this URL, or cannot be removed; the message says why."""

@@ -22,10 +22,17 @@ if TYPE_CHECKING:
 SEEN_COUNTS_FOR = timedelta(minutes=3)
 
 
+class ServerManager(models.Manager["DatabaseServer"]):
+    """All servers but those that were removed, which removed projects still name."""
+
+    def get_queryset(self) -> models.QuerySet["DatabaseServer"]:
+        return super().get_queryset().filter(removed_at=None)
+
+
 class DatabaseServer(models.Model):
     """A PostgreSQL cluster that holds main databases."""
 
-    name = models.CharField(max_length=100, unique=True)
+    name = models.CharField(max_length=100)
     # postgresql://role:password@host:port/database with the right to create databases and roles,
     # sealed with the installation's key.
     sealed_url = models.BinaryField()
@@ -41,10 +48,17 @@ class DatabaseServer(models.Model):
     unreachable_since = models.DateTimeField(null=True, editable=False)
     trouble = models.TextField(blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # Since when it is on no list any more.
+    removed_at = models.DateTimeField(null=True, editable=False)
+
+    objects = ServerManager()
 
     class Meta:
         constraints = [
-            models.CheckConstraint(condition=Q(weight__gte=1), name="server_weight_positive")
+            models.CheckConstraint(condition=Q(weight__gte=1), name="server_weight_positive"),
+            models.UniqueConstraint(
+                fields=["name"], condition=Q(removed_at=None), name="server_name_unique"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -13,9 +13,11 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
 from backups_portal.billing.charge_ledger import charge_creation, current_quote, start_running
 from backups_portal.billing.prices import Quote
+from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projectdb.ids import new_prefix
 from backups_portal.projectdb.provisioning import (
+    ProvisioningError,
     create_database,
     database_name,
     drop_database,
@@ -132,6 +134,9 @@ def publish_project(
         sealed_password=keyring().seal(instance.password, PASSWORD_PURPOSE),
         created_by=owner,
     )
+    # The new row keeps the server from being removed now; it may have been a moment ago.
+    if not DatabaseServer.objects.filter(pk=instance.server.pk).exists():
+        raise ProvisioningError("The database server was removed meanwhile.", cause=Cause.REMOVED)
     Membership.objects.create(project=project, account=owner, role=Membership.Role.OWNER)
     MainDatabase.objects.create(
         project=project,

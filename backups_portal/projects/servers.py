@@ -26,6 +26,7 @@ from backups_portal.projects.database_dsn import (
 )
 from backups_portal.projects.errors import ServerRefusedError
 from backups_portal.projects.models import SEEN_COUNTS_FOR, DatabaseServer, Project
+from backups_portal.ui.formats import count
 
 log = get_logger(__name__)
 
@@ -86,6 +87,29 @@ def register_server(name: str, url: str) -> DatabaseServer:
         name=name, defaults={"sealed_url": keyring().seal(url, SERVER_PURPOSE)}
     )
     return server
+
+
+@transaction.atomic
+def remove_server(name: str) -> None:
+    """Take a closed server that holds no project off all lists; what lies on it stays there.
+
+    Raises:
+        ServerRefusedError: it is open, holds a project, or is unknown; the sentence says which.
+    """
+    server = DatabaseServer.objects.select_for_update().filter(name=name).first()
+    if server is None:
+        raise ServerRefusedError(f"There is no database server “{name}”.")
+    if server.is_open:
+        raise ServerRefusedError(
+            f"“{name}” accepts new projects. Close it first: `database_servers set {name} --close`."
+        )
+    if held := Project.objects.with_database().filter(server=server).count():
+        raise ServerRefusedError(
+            f"“{name}” holds {count(held, 'project')}. Restore {'it' if held == 1 else 'them'} "
+            "elsewhere and shut down what is here; it can go once their grace period is over."
+        )
+    DatabaseServer.objects.filter(pk=server.pk).update(removed_at=timezone.now(), sealed_url=b"")
+    record(action="server.removed", actor=None, subject=name)
 
 
 def check_address(name: str, url: str) -> None:

@@ -17,7 +17,7 @@ from backups_portal.ops import project_removal
 from backups_portal.ops.project_removal import remove_if_over
 from backups_portal.ops.storage_probe import storage_works
 from backups_portal.ops.tasks import sweep
-from backups_portal.projects.models import Membership, Project
+from backups_portal.projects.models import DatabaseServer, Membership, Project
 from backups_portal.projects.project_creation import check_name
 from backups_portal.projects.shutdown import shut_down, start_again
 from restores.models import Restore
@@ -117,6 +117,20 @@ def test_a_download_is_waited_for() -> None:
         remove_if_over(project.pk, now)
         project.refresh_from_db()
         assert project.state == state
+
+
+@pytest.mark.django_db
+def test_of_a_server_that_was_removed_only_the_backups_are_left_to_delete(
+    storage_url: str,
+) -> None:
+    project = make_project_row(state="shut_down", shut_down_at=timezone.now())
+    assert storage_works()
+    over = project.removed_after
+    open_storage(storage_url).put(f"{project.pk}/segment", b"rows")
+    for is_gone in (False, True):
+        assert remove_if_over(project.pk, over) is is_gone
+        assert bool(stored(project)) is not is_gone
+        DatabaseServer.objects.update(removed_at=timezone.now())
 
 
 @pytest.mark.parametrize("away", ["server", "storage"])

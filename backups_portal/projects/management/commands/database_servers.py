@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from django.core.management.base import CommandError
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, Q
 
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.audit.recorder import record
@@ -17,7 +17,12 @@ from backups_portal.projectdb.provisioning import prepare_server
 from backups_portal.projects.errors import ServerRefusedError
 from backups_portal.projects.models import DatabaseServer
 from backups_portal.projects.project_creation import installation
-from backups_portal.projects.servers import check_address, check_servers, register_server
+from backups_portal.projects.servers import (
+    check_address,
+    check_servers,
+    register_server,
+    remove_server,
+)
 from backups_portal.ui.visible_names import name_problem
 
 NAME_LENGTH = 100
@@ -36,8 +41,12 @@ class Command(OperatorCommand):
         listing = actions.add_parser("list", help="list all servers, and whether they respond")
         adding = actions.add_parser("add", help="add a server, or give a known one a new URL")
         changing = actions.add_parser("set", help="change a server's address or limits")
-        for one in (adding, changing):
+        removing = actions.add_parser(
+            "remove", help="take a closed server that holds no project off the list"
+        )
+        for one in (adding, changing, removing):
             one.add_argument("name", metavar="NAME", help="the server's name")
+        for one in (adding, changing):
             one.add_argument("--weight", type=int, help="its share of new projects (100)")
             one.add_argument(
                 "--max-projects", type=int, help="the most databases it may hold; 0: no limit"
@@ -56,15 +65,19 @@ class Command(OperatorCommand):
         state = changing.add_mutually_exclusive_group()
         state.add_argument("--open", action="store_true", help="accept new projects")
         state.add_argument("--close", action="store_true", help="accept no new projects")
-        for one in (listing, adding, changing):
+        for one in (listing, adding, changing, removing):
             one.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
-        if options["what"] == "list":
+        what, name = options["what"], options.get("name")
+        if what == "list":
             check_servers()
+        elif what == "remove":
+            _remove(options["name"])
+            name = None
         else:
             self._change(options)
-        rows = [_facts(server) for server in _servers(options.get("name"))]
+        rows = [_facts(server) for server in _servers(name)]
         if options["json"]:
             self.write_json(rows)
             return
@@ -94,6 +107,13 @@ class Command(OperatorCommand):
                 subject=name,
                 details={**fields, **({} if url is None else {"address": "changed"})},
             )
+
+
+def _remove(name: str) -> None:
+    try:
+        remove_server(name)
+    except ServerRefusedError as error:
+        raise CommandError(str(error)) from error
 
 
 def _address(options: dict[str, Any]) -> str | None:
@@ -153,7 +173,9 @@ def _fields(options: dict[str, Any]) -> dict[str, object]:
 
 
 def _servers(name: str | None) -> Any:
-    servers = DatabaseServer.objects.annotate(held=Count("projects")).order_by("name")
+    servers = DatabaseServer.objects.annotate(
+        held=Count("projects", filter=Q(projects__removed_at=None))
+    ).order_by("name")
     return servers.filter(name=name) if name else servers
 
 
