@@ -78,7 +78,7 @@ def fetch_download(*, snapshot: Snapshot, actor: Account) -> Download:
     """
     storage, manifest = _open(snapshot)
     # Retention may have removed it by now; once there is a lease, retention waits.
-    lease = lease_to_reader(snapshot)
+    lease = lease_to_reader(snapshot, actor)
     if lease is None:
         raise DownloadRefusedError(NOT_STORED)
     snapshot.record("snapshot.downloaded", actor, rows=manifest.rows)

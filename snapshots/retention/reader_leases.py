@@ -12,8 +12,10 @@ from typing import Self
 from django.db import connection, transaction
 from django.utils import timezone
 
+from backups_portal.accounts.models import Account
 from backups_portal.lib.database_outage import DJANGO_ERRORS
 from backups_portal.lib.loggers import get_logger
+from backups_portal.projects.access import Permission, RightLostError, hold_right
 from snapshots.models import Snapshot, SnapshotQuerySet
 
 log = get_logger(__name__)
@@ -28,8 +30,8 @@ LONGEST = timedelta(days=1)
 class ReaderLease:
     """A lease that keeps retention from a snapshot while one reader needs it."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+    def __init__(self, snapshot: Snapshot, reader: Account) -> None:
+        self._snapshot, self._reader = snapshot, reader
         self._since = timezone.now()
         self._until: datetime | None = None
 
@@ -39,8 +41,13 @@ class ReaderLease:
         return self._replace(Snapshot.objects.completed(), [until])
 
     def renew(self) -> None:
-        """Extend the lease if the control database responds."""
+        """Extend the lease if the control database responds.
+
+        Raises:
+            RightLostError: the reader may no longer have the snapshot.
+        """
         try:
+            self._check_right()
             self.extend()
         except DJANGO_ERRORS:
             # The database may be restarting: the lease outlasts many missed renewals.
@@ -52,6 +59,15 @@ class ReaderLease:
             self._replace(Snapshot.objects.all(), [])
         except DJANGO_ERRORS:
             self._give_up("could not release a reader's lease")
+
+    def _check_right(self) -> None:
+        """Check again what was checked when the file was begun, maybe hours ago."""
+        try:
+            with transaction.atomic():
+                hold_right(self._reader, Permission.MANAGE_BACKUPS, self._snapshot.project)
+        except RightLostError as lost:
+            self._snapshot.record("snapshot.download_broken", self._reader, reason=str(lost))
+            raise
 
     @transaction.atomic
     def _replace(self, rows: SnapshotQuerySet, leases: list[datetime]) -> bool:
@@ -86,10 +102,10 @@ class LeasedFile:
         return self
 
     def __next__(self) -> bytes:
-        if self._lease and time.monotonic() - self._renewed > RENEWAL_SECONDS:
-            self._lease.renew()
-            self._renewed = time.monotonic()
         try:
+            if self._lease and time.monotonic() - self._renewed > RENEWAL_SECONDS:
+                self._lease.renew()
+                self._renewed = time.monotonic()
             return next(self._pieces)
         except BaseException:
             self.close()
@@ -105,7 +121,7 @@ class LeasedFile:
             close()
 
 
-def lease_to_reader(snapshot: Snapshot) -> ReaderLease | None:
+def lease_to_reader(snapshot: Snapshot, reader: Account) -> ReaderLease | None:
     """Keep a stored snapshot for a reader; None if it is no longer stored."""
-    lease = ReaderLease(snapshot)
+    lease = ReaderLease(snapshot, reader)
     return lease if lease.extend() else None

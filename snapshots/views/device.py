@@ -244,7 +244,7 @@ class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
         # If anything fails before the response exists, both the place and the lease are released.
         with ExitStack() as undo:
             file = undo.enter_context(closing(DeviceFile(self._content(form.selection()))))
-            lease = lease_to_reader(self.snapshot)
+            lease = lease_to_reader(self.snapshot, self.account)
             if lease is None:
                 return _refused(HTTPStatus.CONFLICT, NOT_STORED)
             pieces = undo.enter_context(closing(LeasedFile(lease, file)))

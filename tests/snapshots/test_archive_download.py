@@ -15,8 +15,10 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
+from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.lib.bulkhead import Bulkhead
+from backups_portal.projects.access import RightLostError
 from backups_portal.projects.models import Project
 from snapshots.archive_download import check_download, open_download
 from snapshots.engine.manifest import Manifest
@@ -267,6 +269,35 @@ def test_no_client_is_waited_for_longer_than_the_limit(
     next(pieces)
     snapshot.refresh_from_db()
     assert not snapshot.is_being_read(timezone.now() + timedelta(minutes=10))
+
+
+@pytest.mark.parametrize("begin", [zip_of, parquet_of])
+@pytest.mark.parametrize("is_closed", [True, False], ids=["closed account", "lost right"])
+def test_a_download_ends_within_a_minute_of_the_right_to_it(
+    client: Client,
+    snapshot: Snapshot,
+    monkeypatch: pytest.MonkeyPatch,
+    begin: Callable[[Client, Snapshot], Generator[bytes]],
+    *,
+    is_closed: bool,
+) -> None:
+    """A slow client of a large backup would read on for hours."""
+    monkeypatch.setattr(reader_leases, "RENEWAL_SECONDS", -1)
+    pieces = begin(client, snapshot)
+    next(pieces)
+    if is_closed:
+        Account.objects.update(is_active=False)
+    else:
+        snapshot.project.memberships.update(role="collaborator")
+    with pytest.raises(RightLostError):
+        next(pieces)
+    assert not is_kept(snapshot)
+    event = AuditEvent.objects.latest("id")
+    assert (event.action, event.account_id) == (
+        "snapshot.download_broken",
+        snapshot.project.created_by_id,
+    )
+    assert event.details["reason"].endswith(("so this was stopped.", "can try again."))
 
 
 def test_a_backup_that_has_just_expired_is_not_downloaded(
