@@ -13,6 +13,8 @@ from backups_portal.lib.failure_causes import CAUSE_LENGTH
 
 # The unfinished states that every leased row has; all others are final.
 QUEUED, RUNNING = "queued", "running"
+# Nothing waits longer: a later time was written by a clock that ran ahead.
+FARTHEST = timedelta(days=2)
 
 
 class LeaseLostError(Exception):
@@ -33,11 +35,11 @@ class LeaseQuerySet(models.QuerySet[Any]):
 
     def unleased(self) -> Self:
         """Keep the rows without a valid lease."""
-        return self.filter(Q(lease=None) | Q(lease_until=None) | Q(lease_until__lt=timezone.now()))
+        return self.filter(Q(lease=None) | _is_over(timezone.now()))
 
     def without_early(self, now: datetime) -> Self:
         """Leave out the queued rows whose retry is not due yet."""
-        return self.exclude(Q(state=QUEUED, retry_at__gt=now))
+        return self.exclude(Q(state=QUEUED, retry_at__gt=now, retry_at__lt=now + FARTHEST))
 
     def send_again(self, now: datetime, *, limit: int) -> list[uuid.UUID]:
         """Find rows whose message or worker may have been lost.
@@ -46,7 +48,7 @@ class LeaseQuerySet(models.QuerySet[Any]):
         queued row, which has no lease, from being sent again every minute, and so a long queue
         from growing longer.
         """
-        overlooked = self.filter(Q(lease_until=None) | Q(lease_until__lt=now))
+        overlooked = self.filter(_is_over(now))
         with transaction.atomic():
             ids = list(
                 overlooked.select_for_update(skip_locked=True).values_list("pk", flat=True)[:limit]
@@ -98,6 +100,12 @@ class LeaseQuerySet(models.QuerySet[Any]):
         """
         if not self.filter(pk=pk, lease=ticket).update(**fields):
             raise LeaseLostError(str(pk))
+
+
+def _is_over(now: datetime) -> Q:
+    """Select the rows whose lease, message or wait is over."""
+    until = Q(lease_until=None) | Q(lease_until__lt=now)
+    return until | Q(lease_until__gt=now + FARTHEST)
 
 
 class Leased(models.Model):
