@@ -13,7 +13,7 @@ from backups_portal.audit.models import AuditEvent
 FAILED = "snapshot.failed"
 # An owner who has just changed these wants to know the result.
 CHANGES = ("settings.changed", "notifications.changed")
-# Long enough to cover the earlier failure, which was on the same local day.
+# Long enough to cover the earlier failure, which was since the same run.
 BEFORE = timedelta(days=2)
 
 
