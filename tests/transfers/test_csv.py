@@ -15,7 +15,9 @@ from pytest_django import Settings
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projectdb.record_csv import write_rows
+from backups_portal.projects.access import RightLostError
 from backups_portal.projects.models import Project
+from backups_portal.transfers.csv_files import csv_import_export
 from backups_portal.transfers.csv_files.csv_format import BadLine, CsvError, read_rows
 from backups_portal.transfers.csv_files.csv_import import Wishes
 from backups_portal.transfers.csv_files.csv_import_export import export_csv, import_csv
@@ -101,6 +103,17 @@ def test_an_export_is_an_import(
     query = 'SELECT variable, value, "group", time FROM variable_record ORDER BY time'
     with open_project(backup) as one, open_project(live) as other:
         assert one.execute(query).fetchall() == other.execute(query).fetchall()
+
+
+def test_an_export_ends_within_a_minute_of_the_right_to_it(
+    backup: Project, owner: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_import_export, "RIGHT_SECONDS", -1.0)
+    assert "temperature" in "".join(export_csv(backup, DEVICE, actor=owner))
+    under_way = export_csv(backup, DEVICE, actor=owner)
+    Account.objects.filter(pk=owner.pk).update(is_active=False)
+    with pytest.raises(RightLostError):
+        list(under_way)
 
 
 def test_the_page_exports_previews_and_imports(backup: Project, owner: Account) -> None:

@@ -1,6 +1,7 @@
 """Export and import a device's records as CSV, for owners."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import IO
 
@@ -21,6 +22,7 @@ from backups_portal.transfers.csv_files.csv_import import Imported, Wishes, impo
 from backups_portal.transfers.errors import TransferRefusedError
 
 ROWS_AT_ONCE = 10_000
+RIGHT_SECONDS = 60.0
 DEFAULT = Wishes()
 LOCKED = "another session keeps data locked."
 
@@ -31,6 +33,7 @@ def export_csv(project: Project, device: str, *, actor: Account) -> Iterator[str
     Raises:
         Http404, PermissionDenied: the actor does not own the project.
         TransferRefusedError: the device does not exist.
+        RightLostError: the actor has lost the right meanwhile; raised by the pieces.
     """
     get_project(actor, project.slug, Permission.MANAGE_BACKUPS)
     connection = pgsession.connect(project_dsn(project), settings=pgsession.PAGE)
@@ -40,7 +43,12 @@ def export_csv(project: Project, device: str, *, actor: Account) -> Iterator[str
         connection.close()
         raise
     record(action="data.exported", actor=actor, project=project, subject=name)
-    return write_rows(_read(connection, records))
+
+    @transaction.atomic
+    def still_allowed() -> None:
+        hold_right(actor, Permission.MANAGE_BACKUPS, project)
+
+    return write_rows(_read(connection, records, still_allowed))
 
 
 def _find_records(connection: Connection, device: str) -> tuple[str, ServerCursor]:
@@ -62,9 +70,17 @@ def _find_records(connection: Connection, device: str) -> tuple[str, ServerCurso
     return str(found[0]), cursor
 
 
-def _read(connection: Connection, records: ServerCursor) -> Iterator[RecordRow]:
+def _read(
+    connection: Connection, records: ServerCursor, still_allowed: Callable[[], None]
+) -> Iterator[RecordRow]:
+    checked = time.monotonic()
     with closing(connection), records:
-        yield from records
+        for row in records:
+            # A slow client reads for hours.
+            if time.monotonic() - checked > RIGHT_SECONDS:
+                still_allowed()
+                checked = time.monotonic()
+            yield row
 
 
 def import_csv(
