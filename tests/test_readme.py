@@ -55,9 +55,9 @@ COMPOSE = (ROOT / "docker-compose.yml").read_text()
 # Defaults that are computed: the code's expression, and the words of settings.md.
 COMPUTED = {
     "PROJECT_DATABASE_URL": ("env.str('DATABASE_URL')", "`DATABASE_URL`"),
-    "PROXY_HOPS": ("int(BEHIND_PROXY)", "as `BEHIND_PROXY`"),
-    "SECURE_SSL_REDIRECT": ("SECURE_COOKIES", "as `SECURE_COOKIES`"),
-    "SECURE_HSTS_SECONDS": ("31536000 if SECURE_COOKIES else 0", "a year, with `SECURE_COOKIES`"),
+    "PROXY_HOPS": ("int(BEHIND_PROXY)", "same as `BEHIND_PROXY`"),
+    "SECURE_SSL_REDIRECT": ("SECURE_COOKIES", "same as `SECURE_COOKIES`"),
+    "SECURE_HSTS_SECONDS": ("31536000 if SECURE_COOKIES else 0", "a year if `SECURE_COOKIES=1`"),
     "STATIC_ROOT": ("str(BASE_DIR / 'staticfiles')", "`staticfiles/`"),
     "SNAPSHOT_STORAGE": (
         "(BASE_DIR / 'var' / 'snapshots').as_uri()",
