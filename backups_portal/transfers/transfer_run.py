@@ -34,13 +34,8 @@ from backups_portal.transfers.move.database_pair import in_words, open_source, o
 from backups_portal.transfers.move.ledger import read_placed
 from backups_portal.transfers.move.move_run import MoveJob, move
 from backups_portal.transfers.move.transfer_check import Line, compare
-from backups_portal.transfers.move.transfer_undo import (
-    Step,
-    Undone,
-    count_stored,
-    is_taken_back,
-    undo,
-)
+from backups_portal.transfers.move.transfer_undo import count_stored, is_taken_back, undo
+from backups_portal.transfers.move.undo_progress import Step, Undone
 from backups_portal.transfers.plan.dry_run import OnRows, Plan, Planning, chosen_rows, make_plan
 from backups_portal.transfers.plan.source_names import check_names, lacking_devices
 from backups_portal.transfers.transfer_events import record_transfer

@@ -13,7 +13,8 @@ from backups_portal.projectdb.record_writer import send
 from backups_portal.transfers.move.batches import Outcome
 from backups_portal.transfers.move.move_run import MoveJob, move
 from backups_portal.transfers.move.transfer_check import Line, compare
-from backups_portal.transfers.move.transfer_undo import Undone, undo
+from backups_portal.transfers.move.transfer_undo import undo
+from backups_portal.transfers.move.undo_progress import Undone
 from backups_portal.transfers.plan.dry_run import Plan, Planning, make_plan
 from backups_portal.transfers.plan.selection import Choice
 from restores.snapshot_loader import Target

@@ -13,7 +13,8 @@ from backups_portal.projectdb.devices import delete_device
 from backups_portal.transfers.errors import TransferError
 from backups_portal.transfers.move.batches import Outcome
 from backups_portal.transfers.move.database_pair import FULL_DISK, in_words
-from backups_portal.transfers.move.transfer_undo import Undone, undo
+from backups_portal.transfers.move.transfer_undo import undo
+from backups_portal.transfers.move.undo_progress import Undone
 from backups_portal.transfers.plan.selection import Choice, Rule
 from restores.snapshot_loader import Target
 from tests.transfers.engine import Transfer, add_device, ids_of, rows_of, send_records

@@ -1,16 +1,13 @@
 """Undo what a transfer did, except for what was changed since."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from contextlib import nullcontext
 from functools import partial
-from typing import Self
 from uuid import UUID
 
 import psycopg
 from psycopg import Connection, sql
 
-from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.catalogue import variable_columns
 from backups_portal.transfers.commit_guard import guarded
 from backups_portal.transfers.move.batches import STORED
@@ -30,6 +27,7 @@ from backups_portal.transfers.move.resource_rows import (
     replace_rows,
 )
 from backups_portal.transfers.move.row_stream import COLUMNS, RENEWED
+from backups_portal.transfers.move.undo_progress import Step, StepGuard, Undone
 
 REPLACED = variable_columns(without=RENEWED, of="old")
 # Vacuum the table if an undo removed more records than this.
@@ -85,39 +83,6 @@ FORGET = (
     "DELETE FROM transfer_returned WHERE transfer_id = %s AND number = %s",
     "DELETE FROM transfer_batch WHERE transfer_id = %s AND number = %s",
 )
-
-
-# What one transaction takes back: a batch by its number, or a resource by kind and id.
-Step = tuple[str, ...]
-StepGuard = Callable[[Step], AbstractContextManager[object]]
-
-
-@dataclass
-class Undone:
-    """What undo has done.
-
-    Attributes:
-        removed: Records taken back.
-        restored: Replaced records put back.
-        left: Records of the transfer that were changed or deleted since, and stay so.
-        resources: Resources taken back.
-        kept: Resources that stay, with the reason.
-    """
-
-    removed: int = 0
-    restored: int = 0
-    left: int = 0
-    resources: int = 0
-    kept: list[dict[str, str]] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, object]:
-        """Return plain values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: JsonObject | None) -> Self:
-        """Read what `as_json` gave, of an attempt that was interrupted."""
-        return cls(**(values or {}))
 
 
 def count_stored(target: Connection, transfer: str) -> int:

@@ -1,0 +1,40 @@
+"""What an undo has done, and how each of its steps is guarded."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from typing import Self
+
+from backups_portal.lib.json_types import JsonObject
+
+# What one transaction takes back: a batch by its number, or a resource by kind and id.
+Step = tuple[str, ...]
+StepGuard = Callable[[Step], AbstractContextManager[object]]
+
+
+@dataclass
+class Undone:
+    """What undo has done.
+
+    Attributes:
+        removed: Records taken back.
+        restored: Replaced records put back.
+        left: Records of the transfer that were changed or deleted since, and stay so.
+        resources: Resources taken back.
+        kept: Resources that stay, with the reason.
+    """
+
+    removed: int = 0
+    restored: int = 0
+    left: int = 0
+    resources: int = 0
+    kept: list[dict[str, str]] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, object]:
+        """Return plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: JsonObject | None) -> Self:
+        """Read what `as_json` gave, of an attempt that was interrupted."""
+        return cls(**(values or {}))
