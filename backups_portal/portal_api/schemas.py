@@ -10,7 +10,7 @@ from pydantic import AfterValidator, AwareDatetime, ConfigDict, StrictBool, Stri
 
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.json_types import JsonObject
-from backups_portal.transfers.plan.selection import KINDS, Rule, Unmatched
+from backups_portal.transfers.plan.selection import KINDS, DeviceSettings, Rule, Unmatched
 
 
 def _no_nul(text: str) -> str:
@@ -321,6 +321,11 @@ class TransferRequest(Body):
     rule: Rule = Field(Rule.SKIP, description="If a record exists with a different value")
     unmatched: Unmatched = Field(Unmatched.CREATE, description="If the target lacks a device")
     tag: Text = Field("", description="Also match devices by the tag with this key")
+    device_settings: DeviceSettings = Field(
+        DeviceSettings.KEEP,
+        description="Tags and parameters of devices that the target has: keep them, bring_back "
+        "those of the source, or bring back only these and move no records",
+    )
 
 
 class Transfer(Schema):

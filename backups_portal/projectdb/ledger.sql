@@ -53,13 +53,15 @@ CREATE TABLE IF NOT EXISTS transfer_returned (
 );
 CREATE INDEX IF NOT EXISTS transfer_returned_batch ON transfer_returned (transfer_id, number);
 
--- Resources that a transfer made or replaced.
+-- Resources that a transfer made or replaced; of the kind device_settings, devices whose tags and
+-- parameters it replaced.
 CREATE TABLE IF NOT EXISTS transfer_resource (
     transfer_id uuid NOT NULL REFERENCES transfer_run ON DELETE CASCADE,
     kind text NOT NULL,
     id text COLLATE "C" NOT NULL,
     source_id text COLLATE "C" NOT NULL,
-    -- The rows that it took the place of, by table; NULL where it is new.
+    -- The rows that it took the place of, by table; NULL where it is new. Of a device's settings, the
+    -- tags, and the parameters of the keys that changed.
     replaced jsonb,
     -- By table: a digest of its rows as the transfer wrote them.
     written jsonb NOT NULL,

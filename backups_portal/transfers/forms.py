@@ -11,7 +11,14 @@ from backups_portal.lib.timezones import is_zone, zone_of
 from backups_portal.projects.models import Project
 from backups_portal.transfers.move.resource_rows import BY_KIND
 from backups_portal.transfers.pages.move_suggestion import DEVICE_ID, ProjectChoice
-from backups_portal.transfers.plan.selection import KINDS, Choice, ChoiceError, Rule, Unmatched
+from backups_portal.transfers.plan.selection import (
+    KINDS,
+    Choice,
+    ChoiceError,
+    DeviceSettings,
+    Rule,
+    Unmatched,
+)
 from backups_portal.ui.form_widgets import LongSelect
 from backups_portal.ui.visible_names import seen_name
 from restores.forms import DAMAGED
@@ -24,6 +31,11 @@ RULES = [
 UNMATCHED = [
     (Unmatched.CREATE.value, "Create it, with its parameters and tags"),
     (Unmatched.SKIP.value, "Skip it"),
+]
+SETTINGS = [
+    (DeviceSettings.KEEP.value, "Leave them as they are"),
+    (DeviceSettings.BRING_BACK.value, "Bring them back, beside the records"),
+    (DeviceSettings.ONLY.value, "Bring back only these, and no records"),
 ]
 # What is folded away, and what it is as long as nobody has chosen anything else.
 OPTIONS = {
@@ -86,6 +98,14 @@ class TransferForm(forms.Form):
         error_messages={"required": "Choose the project that the data goes into."},
     )
     devices = DeviceIdsField(required=False, label="Devices")
+    device_settings = forms.ChoiceField(
+        choices=SETTINGS,
+        initial=DeviceSettings.KEEP.value,
+        required=False,
+        label="Tags and parameters of devices that exist there",
+        help_text="Brought back, each has its values of the source again. Those that only the "
+        "target has stay.",
+    )
     since = LocalTimeField(required=False, label="Start")
     until = LocalTimeField(required=False, label="End")
     variables = forms.CharField(
@@ -197,6 +217,7 @@ class TransferForm(forms.Form):
             rule=Rule(values["rule"]),
             unmatched=Unmatched(values["unmatched"]),
             tag=values["tag"].strip(),
+            device_settings=DeviceSettings(values["device_settings"] or DeviceSettings.KEEP),
         )
 
     def clean_since(self) -> datetime | None:

@@ -175,7 +175,8 @@ class Transfer(Leased):
             return False
         fates = {item["fate"] for item in self.report.get("resources", [])}
         # As of a record: PRESENT of move/batches.py, which builds upon this.
-        return not (self.summary["stored"] or self.summary["created"] or fates - {"present"})
+        changed = (self.summary.get(what) for what in ("stored", "created", "device_settings"))
+        return not (any(changed) or fates - {"present"})
 
     @property
     def can_continue(self) -> bool:

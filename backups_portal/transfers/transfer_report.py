@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.move.batches import FATES, PRESENT, STORED
 from backups_portal.transfers.pages.outcome_sentences import (
     FUTURE,
+    change_text,
     outcome_notes,
     outcome_sentence,
 )
@@ -88,11 +89,26 @@ def describe_plan(plan: Plan) -> list[str]:
     lines = [vars(line) for line in plan_lines(plan)]
     resources = [vars(item) for item in plan.placements]
     changed = [line for line in lines if has_changed(line)]
-    said = [outcome_sentence(lines, resources, FUTURE), *outcome_notes(lines, plan.tokens)]
+    sentence = outcome_sentence(lines, resources, FUTURE, settings=changed_settings(plan))
+    said = [sentence, *outcome_notes(lines, plan.tokens)]
     said += [f"{line['name']} ({line['source']}): {_describe(line)}" for line in changed]
     if unchanged := len(lines) - len(changed):
-        said.append(f"{count(unchanged, 'device')} unchanged")
+        rest = "without changes to records" if plan.settings else "unchanged"
+        said.append(f"{count(unchanged, 'device')} {rest}")
+    for line, texts in settings_texts(plan):
+        said.append(f"{line['name']} ({line['source']}): {'; '.join(texts)}")
     return said + [f"{item.kind} {item.name}: {item.fate}" for item in plan.placements]
+
+
+def changed_settings(plan: Plan) -> int | None:
+    """Count the devices whose tags and parameters come back; None if none were asked for."""
+    return plan.settings.devices if plan.settings else None
+
+
+def settings_texts(plan: Plan) -> list[tuple[JsonObject, list[str]]]:
+    """Say what becomes of tags and parameters of the first devices, each with its line."""
+    lines = plan.settings.lines if plan.settings else ()
+    return [(line, [change_text(one) for one in line["changes"]]) for line in lines]
 
 
 def _describe(line: JsonObject) -> str:
@@ -145,6 +161,7 @@ def dry_run_json(plan: Plan) -> JsonObject:
         "tokens": plan.tokens,
         "devices": [vars(line) for line in plan_lines(plan)],
         "resources": [vars(item) for item in plan.placements],
+        "device_settings": plan.settings and asdict(plan.settings),
     }
 
 

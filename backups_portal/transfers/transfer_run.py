@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 
 from django.conf import settings
@@ -31,14 +31,16 @@ from backups_portal.transfers.errors import (
 from backups_portal.transfers.models import LEDGER_KEPT, Transfer, TransferQuerySet
 from backups_portal.transfers.move.batches import FATES, STORED
 from backups_portal.transfers.move.database_pair import in_words, open_source, open_target
+from backups_portal.transfers.move.device_settings import SettingsChanges
 from backups_portal.transfers.move.ledger import read_placed
 from backups_portal.transfers.move.move_run import MoveJob, move
-from backups_portal.transfers.move.transfer_check import Line, compare
+from backups_portal.transfers.move.transfer_check import Line, compare, compare_settings
 from backups_portal.transfers.move.transfer_undo import count_stored, is_taken_back, undo
 from backups_portal.transfers.move.undo_progress import Step, Undone
 from backups_portal.transfers.plan.dry_run import OnRows, Plan, Planning, chosen_rows, make_plan
 from backups_portal.transfers.plan.source_names import check_names, lacking_devices
 from backups_portal.transfers.transfer_events import record_transfer
+from backups_portal.ui.formats import count
 from snapshots.schedule.task_limit import too_long
 
 log = get_logger(__name__)
@@ -178,6 +180,9 @@ class TransferJob(LeasedJob[Transfer]):
                 on_batch=lambda outcome: self._note_rows(chosen_rows(outcome), plan.rows),
                 guard=self._right,
             )
+            if self.row.chosen().brings_settings:
+                done = compare_settings(left, right, plan, transfer=transfer)
+                plan = replace(plan, settings=done)
             plan = plan.as_done(read_placed(right, transfer))
             lines = compare(right, plan, routes.target, transfer=transfer)
         report = make_report(plan, lines, seconds=time.monotonic() - began)
@@ -284,11 +289,21 @@ class TransferJob(LeasedJob[Transfer]):
                     self.row,
                     self.row.requested_by,
                     reason=str(fields.get("reason", "")),
+                    **_told_settings(fields.get("report")),
                 )
+
+
+def _told_settings(report: object) -> dict[str, str]:
+    """Say of how many devices tags and parameters were brought back, or put back."""
+    ended: JsonObject = report if isinstance(report, dict) else {}
+    part = ended.get("undone") or ended.get("summary") or {}
+    devices = part.get("device_settings")
+    return {"tags_and_parameters": count(devices, "device")} if devices else {}
 
 
 def make_report(plan: Plan, lines: list[Line], *, seconds: float) -> JsonObject:
     """Make the report: sums, devices, what was left out, and why."""
+    done = plan.settings or SettingsChanges()
     fates = {fate: sum(line.fates[fate] for line in lines) for fate in FATES}
     return {
         "summary": {
@@ -298,11 +313,14 @@ def make_report(plan: Plan, lines: list[Line], *, seconds: float) -> JsonObject:
             "found": sum(line.stored for line in lines),
             "devices": len(lines),
             "created": sum(line.how == "created" for line in lines),
-            "is_equal": all(line.is_equal for line in lines),
+            "device_settings": done.devices,
+            "device_settings_different": done.different,
+            "is_equal": all(line.is_equal for line in lines) and not done.different,
             "seconds": round(seconds, 3),
         },
         "devices": [asdict(line) for line in lines],
         "skipped": [asdict(match) for match in plan.matches if match.target is None],
         "resources": [asdict(placement) for placement in plan.placements],
+        "device_settings": plan.settings and asdict(plan.settings),
         "tokens": plan.tokens,
     }

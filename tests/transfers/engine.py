@@ -11,8 +11,9 @@ import psycopg
 
 from backups_portal.projectdb.record_writer import send
 from backups_portal.transfers.move.batches import Outcome
+from backups_portal.transfers.move.device_settings import SettingsChanges
 from backups_portal.transfers.move.move_run import MoveJob, move
-from backups_portal.transfers.move.transfer_check import Line, compare
+from backups_portal.transfers.move.transfer_check import Line, compare, compare_settings
 from backups_portal.transfers.move.transfer_undo import undo
 from backups_portal.transfers.move.undo_progress import Undone
 from backups_portal.transfers.plan.dry_run import Plan, Planning, make_plan
@@ -71,6 +72,12 @@ class Transfer:
                 on_batch=on_batch,
             )
             return compare(target, plan, routes.target, transfer=self.id)
+
+    def settings(self) -> SettingsChanges:
+        """Compare tags and parameters after the move."""
+        assert self.plan is not None
+        with self.databases() as (source, target):
+            return compare_settings(source, target, self.plan, transfer=self.id)
 
     def undo(self) -> Undone:
         """Undo the move."""

@@ -188,6 +188,7 @@ def test_an_undo_between_the_commits_of_the_two_databases(
         "left": 1,
         "resources": 0,
         "kept": [{"kind": "device", "id": DEVICE, "reason": "it has received records since"}],
+        "device_settings": 0,
     }
 
 

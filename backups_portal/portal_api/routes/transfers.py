@@ -141,6 +141,7 @@ def _choice(body: schemas.TransferRequest) -> Choice:
             rule=body.rule,
             unmatched=body.unmatched,
             tag=body.tag.strip(),
+            device_settings=body.device_settings,
         )
     except ChoiceError as error:
         raise ProblemError.of_field(error.field or "devices", str(error)) from error

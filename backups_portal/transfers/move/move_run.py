@@ -24,6 +24,7 @@ from backups_portal.transfers.move.ledger import (
 from backups_portal.transfers.move.parallel_batches import run_batches
 from backups_portal.transfers.move.resource_copy import CREATED, Placement, Placing, place
 from backups_portal.transfers.move.series_map import Lane, Routes, Side, read_lanes, read_routes
+from backups_portal.transfers.move.settings_copy import bring_back_settings
 from backups_portal.transfers.move.tracks import TRACKS, Track, open_tracks, twin
 from backups_portal.transfers.plan.dry_run import Plan, add_outcome, take_room
 from backups_portal.transfers.plan.selection import Choice
@@ -92,6 +93,9 @@ def move(
     if todo:
         work = Work(routes, lanes, job.choice.rule, plan.known)
         _move_slices(source, target, todo, _Run(work, transfer, total, on_batch), guard)
+    if job.choice.brings_settings:
+        pairs = [(match.source, match.target) for match in plan.there if match.target]
+        bring_back_settings(placing, pairs, lambda: on_batch(total))
     on_batch(total)
     write_out(target, transfer)
     return routes

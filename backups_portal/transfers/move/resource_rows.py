@@ -213,13 +213,18 @@ def rename_ids(rows: Rows, ids: Mapping[str, str]) -> Rows:
     """Replace every id that differs in the target, wherever it occurs."""
 
     def renamed(value: str | None) -> str | None:
-        changed = value and ID.sub(lambda found: ids.get(found[0], found[0]), value)
+        changed = value and renamed_text(value, ids)
         return Stored(changed) if changed and isinstance(value, Stored) else changed
 
     return {
         table: [{name: renamed(value) for name, value in row.items()} for row in items]
         for table, items in rows.items()
     }
+
+
+def renamed_text(text: str, ids: Mapping[str, str]) -> str:
+    """Replace every id in a text that has another one in the target."""
+    return ID.sub(lambda found: ids.get(found[0], found[0]), text)
 
 
 def digest(rows: Rows) -> str:

@@ -130,6 +130,8 @@ def _read(
     connection: Connection, devices: dict[str, int], choice: Choice
 ) -> list[tuple[int, int, Series]]:
     variables = None if choice.variables is None else list(choice.variables)
+    if not choice.moves_records:
+        variables = []
     rows = connection.execute(
         """SELECT id, device_id::text, variable, type, unit FROM series
            WHERE device_id = ANY(%(devices)s)

@@ -5,12 +5,17 @@ read back from its table, by the ids and transactions in the ledger.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import Connection
 
 from backups_portal.transfers.move.batches import FATES, STORED, Outcome
 from backups_portal.transfers.move.block_summaries import search_by_number, summarize_blocks
+from backups_portal.transfers.move.device_settings import (
+    SettingsChanges,
+    find_changes,
+    read_changes,
+)
 from backups_portal.transfers.move.lane_digests import Cell, Cells, digest_batches
 from backups_portal.transfers.move.ledger import Entry, read_entries
 from backups_portal.transfers.move.series_map import Side
@@ -56,6 +61,16 @@ def compare(target: Connection, plan: Plan, side: Side, *, transfer: str) -> lis
     return [
         _line(number, plan, total, stored.get(number, Cell())) for number in range(len(plan.moved))
     ]
+
+
+def compare_settings(
+    source: Connection, target: Connection, plan: Plan, *, transfer: str
+) -> SettingsChanges:
+    """Compare tags and parameters of every device that was there; tell which were changed."""
+    devices, other_ids = plan.there, plan.renamed()
+    changed = read_changes(source, target, transfer, devices, other_ids)
+    left = find_changes(source, target, devices, other_ids)
+    return replace(changed, different=left.devices)
 
 
 def _digest_stored(target: Connection, side: Side, entries: list[Entry]) -> Cells:

@@ -27,6 +27,7 @@ from backups_portal.transfers.move.resource_rows import (
     replace_rows,
 )
 from backups_portal.transfers.move.row_stream import COLUMNS, RENEWED
+from backups_portal.transfers.move.settings_undo import undo_settings
 from backups_portal.transfers.move.undo_progress import Step, StepGuard, Undone
 
 REPLACED = variable_columns(without=RENEWED, of="old")
@@ -137,6 +138,7 @@ def undo(
         # Otherwise all later searches would have to skip the dead rows.
         with unless_held_up():
             target.execute("VACUUM variable")
+    undo_settings(target, transfer, done, on_batch, guard)
     _undo_resources(target, transfer, done, guard)
 
 

@@ -7,7 +7,8 @@ from typing import Self
 
 from backups_portal.lib.json_types import JsonObject
 
-# What one transaction takes back: a batch by its number, or a resource by kind and id.
+# What one transaction takes back: a batch by its number, a resource by kind and id, or settings of
+# devices by their kind and the first one's id.
 Step = tuple[str, ...]
 StepGuard = Callable[[Step], AbstractContextManager[object]]
 
@@ -22,6 +23,7 @@ class Undone:
         left: Records of the transfer that were changed or deleted since, and stay so.
         resources: Resources taken back.
         kept: Resources that stay, with the reason.
+        device_settings: Devices whose tags and parameters were put back.
     """
 
     removed: int = 0
@@ -29,6 +31,7 @@ class Undone:
     left: int = 0
     resources: int = 0
     kept: list[dict[str, str]] = field(default_factory=list)
+    device_settings: int = 0
 
     def as_json(self) -> dict[str, object]:
         """Return plain values."""

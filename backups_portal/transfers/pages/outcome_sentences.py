@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.ui.formats import count
 from backups_portal.ui.visible_names import seen_name
+from snapshots.reports.resource_lines import HIDDEN
 
 # The most devices that are named instead of counted.
 MAX_NAMED = 3
@@ -32,13 +33,18 @@ PAST = Tense("was", "were", "nothing was overwritten", "Nothing was changed.")
 
 
 def outcome_sentence(
-    devices: Sequence[JsonObject], resources: Sequence[JsonObject], tense: Tense
+    devices: Sequence[JsonObject],
+    resources: Sequence[JsonObject],
+    tense: Tense,
+    *,
+    settings: int | None = None,
 ) -> str:
     """Describe what is added, created and replaced.
 
     Args:
         devices: The lines of the dry run or the report.
         resources: Other resources, each with its `fate`.
+        settings: Devices whose tags and parameters come back; None if they were not asked for.
     """
     sums, fates = _sums(devices), Counter(item["fate"] for item in resources)
     receivers = sum(bool(line["fates"].get("add")) for line in devices)
@@ -51,9 +57,12 @@ def outcome_sentence(
         (fates["replaced"], f"other resource{_s(fates['replaced'])}", "replaced"),
     )
     said = [f"{count:,} {what} {tense.verb(count)} {done}" for count, what, done in parts if count]
+    if settings:
+        whose = "device's" if settings == 1 else "devices'"
+        said.append(f"{settings:,} {whose} tags and parameters {tense.are_many} brought back")
     if not said:
-        return tense.unchanged if sums["chosen"] or fates else NO_MATCH
-    overwritten = sums["replace"] or fates["replaced"]
+        return tense.unchanged if sums["chosen"] or fates or settings == 0 else NO_MATCH
+    overwritten = sums["replace"] or fates["replaced"] or settings
     return f"{_listed(said)}{'' if overwritten else f'; {tense.nothing}'}."
 
 
@@ -90,6 +99,23 @@ def chosen_devices(chosen: Sequence[str] | None, lines: Sequence[JsonObject]) ->
     if len(chosen) <= MAX_NAMED and set(chosen) <= names.keys():
         return _listed([names[device] for device in chosen])
     return count(len(chosen), "device")
+
+
+def change_text(change: JsonObject) -> str:
+    """Say what becomes of a tag or parameter, with its values before and after.
+
+    Args:
+        change: As of `move/device_settings.py`.
+    """
+    old, new = (_values(change[side]) for side in ("before", "after"))
+    what = f"{change['what']} {seen_name(change['key'])}"
+    return f"{what}: changed ({old})" if old == new else f"{what}: {old} → {new}"
+
+
+def _values(texts: Sequence[str]) -> str:
+    """Write the values of a key; those that open something are not there to be written."""
+    shown = (f"“{seen_name(text) if text else ''}”" if text != HIDDEN else text for text in texts)
+    return ", ".join(shown) or "none"
 
 
 def _s(number: int) -> str:

@@ -19,6 +19,7 @@ from backups_portal.transfers.move.batches import (
     judge_batch,
 )
 from backups_portal.transfers.move.device_map import Device, Match, match_devices
+from backups_portal.transfers.move.device_settings import SettingsChanges, find_changes
 from backups_portal.transfers.move.lane_digests import Slice
 from backups_portal.transfers.move.new_tokens import count_tokens
 from backups_portal.transfers.move.resource_copy import CREATED, REPLACED, Placement, plan_kind
@@ -46,6 +47,7 @@ class Plan:
         outcome: The result of the dry run, by lane.
         tokens: The number of tokens that are created with new values.
         settled: Batches that store nothing unless something changes.
+        settings: Tags and parameters that come back; None if they were not asked for.
     """
 
     matches: tuple[Match, ...]
@@ -54,6 +56,7 @@ class Plan:
     outcome: Outcome = field(default_factory=Outcome)
     tokens: int = 0
     settled: Settled = field(default_factory=Settled)
+    settings: SettingsChanges | None = None
 
     @property
     def moved(self) -> list[Match]:
@@ -64,6 +67,11 @@ class Plan:
     def pairs(self) -> list[tuple[str, str]]:
         """Return the ids of these devices in source and target."""
         return [(match.source, match.target) for match in self.moved if match.target]
+
+    @property
+    def there(self) -> list[Match]:
+        """List the devices that the target had."""
+        return [match for match in self.moved if match.how != CREATED]
 
     @property
     def rows(self) -> int:
@@ -118,6 +126,7 @@ class Plan:
             "outcome": self.outcome.as_json(),
             "tokens": self.tokens,
             "settled": self.settled.as_json(),
+            "settings": self.settings and asdict(self.settings),
         }
 
     @classmethod
@@ -133,6 +142,7 @@ class Plan:
             Outcome.from_json(values["outcome"]),
             values["tokens"],
             Settled.from_json(values.get("settled")),
+            SettingsChanges.from_json(values.get("settings")),
         )
 
 
@@ -187,6 +197,9 @@ def make_plan(source: Connection, target: Connection, choice: Choice, how: Plann
         count_tokens(source, "device", created)
         + count_tokens(source, "analysis", _created(placements, "analysis")),
         settled,
+        find_changes(source, target, draft.there, draft.renamed())
+        if choice.brings_settings
+        else None,
     )
 
 

@@ -25,6 +25,14 @@ class Unmatched(StrEnum):
     SKIP = "skip"
 
 
+class DeviceSettings(StrEnum):
+    """What to do with tags and parameters of a device that the target has already."""
+
+    KEEP = "keep"
+    BRING_BACK = "bring_back"
+    ONLY = "only"
+
+
 # Kinds of resources besides devices, in the order in which they are moved.
 KINDS = (
     "network",
@@ -55,6 +63,7 @@ class Choice:
         until: Before this time.
         kinds: Of resources besides devices.
         tag: The key of the tag by which devices are matched, beside the serial number.
+        device_settings: Whether tags and parameters come back, with the records or without.
     """
 
     devices: tuple[str, ...] | None = None
@@ -65,6 +74,7 @@ class Choice:
     rule: Rule = Rule.SKIP
     unmatched: Unmatched = Unmatched.CREATE
     tag: str = ""
+    device_settings: DeviceSettings = DeviceSettings.KEEP
 
     def __post_init__(self) -> None:
         if self.since and self.until and self.since >= self.until:
@@ -73,6 +83,16 @@ class Choice:
             raise ChoiceError(f"There is no kind of resource called {', '.join(unknown)}.")
         if self.devices == () and not self.kinds:
             raise ChoiceError("Choose devices, or another kind of resource.")
+
+    @property
+    def moves_records(self) -> bool:
+        """Tell whether records move, and not settings alone."""
+        return self.device_settings is not DeviceSettings.ONLY
+
+    @property
+    def brings_settings(self) -> bool:
+        """Tell whether devices that are there get their tags and parameters back."""
+        return self.device_settings is not DeviceSettings.KEEP
 
     def as_json(self) -> JsonObject:
         """Return plain values, for the row of the transfer."""

@@ -43,8 +43,10 @@ from backups_portal.transfers.pages.shown_transfers import transfers_for
 from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.transfers.tasks import run_transfer
 from backups_portal.transfers.transfer_report import (
+    changed_settings,
     has_changed,
     report_csv,
+    settings_texts,
     shown_lines,
     transfer_json,
 )
@@ -232,7 +234,9 @@ class TransferPage(TransferMixin, TemplateView):
         resources = [vars(item) for item in plan.placements] if plan else []
         are_all_shown = "all" in self.request.GET
         listed = lines if are_all_shown else changed
-        sentence, choice = outcome_sentence(lines, resources, tense), transfer.chosen()
+        settings = changed_settings(plan) if plan else None
+        sentence = outcome_sentence(lines, resources, tense, settings=settings)
+        choice = transfer.chosen()
         return {
             "choice": choice,
             "chosen_devices": chosen_devices(choice.devices, lines),
@@ -244,6 +248,7 @@ class TransferPage(TransferMixin, TemplateView):
             "sentence": sentence,
             "notes": outcome_notes(lines, plan.tokens if plan else 0),
             "resources": sorted(resources, key=lambda item: item["fate"] == PRESENT),
+            "settings": settings_texts(plan) if plan else [],
         }
 
 
@@ -252,7 +257,8 @@ def _after_the_move(transfer: Transfer) -> dict[str, object]:
     if transfer.source is None or transfer.state != Transfer.State.COMPLETED:
         return {}
     origin, summary = origin_of(transfer.source), transfer.summary
-    is_done_with = origin is not None and (summary.get("is_equal") or not summary.get("chosen"))
+    was_compared = summary.get("chosen") or summary.get("device_settings_different")
+    is_done_with = origin is not None and (summary.get("is_equal") or not was_compared)
     return {
         "is_back": origin is not None and origin == transfer.target_id,
         "backup_charge": running_charge(transfer.source.pk) if is_done_with else None,

@@ -16,7 +16,7 @@ from backups_portal.projects.models import Project
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.pages.shown_transfers import transfers_for
 from backups_portal.transfers.plan.dry_run import Plan
-from backups_portal.transfers.plan.selection import KINDS, Choice, Rule, Unmatched
+from backups_portal.transfers.plan.selection import KINDS, Choice, DeviceSettings, Rule, Unmatched
 from backups_portal.transfers.transfer_report import describe_plan, report_csv, transfer_json
 from backups_portal.transfers.transfer_requests import (
     find_transfer,
@@ -53,6 +53,10 @@ class Command(OperatorCommand):
             help="if a record exists with a different value (default: skip)")  # fmt: skip
         add("--unmatched", choices=[str(way) for way in Unmatched], default=str(Unmatched.CREATE),
             help="if a device does not exist in TARGET (default: create)")  # fmt: skip
+        add("--device-settings", choices=[str(way) for way in DeviceSettings],
+            default=str(DeviceSettings.KEEP),
+            help="tags and parameters of devices that TARGET has: keep them, bring_back those of "
+            "SOURCE, or only these and no records (default: keep)")  # fmt: skip
         add("--tag", default="", metavar="KEY", help="also match devices by this tag")
         add("--yes", action="store_true", help="move after the dry run")
         add("--continue", dest="resume", type=uuid.UUID, metavar="ID",
@@ -109,13 +113,14 @@ class Command(OperatorCommand):
                 f" {count(undone['resources'], 'resource')} removed,"
                 f" {count(undone['restored'], 'replaced record')} put back."
                 f" {count(undone['left'], 'record')} changed since then and stayed."
+                f"{_told_settings(undone, 'put back')}"
             )
         else:
             summary = transfer.summary
             equal = "Both sides agree." if summary.get("is_equal") else "The sides differ."
             self.stdout.write(
                 f"Moved {summary['stored']:,} of {count(summary['chosen'], 'record')} in"
-                f" {summary['seconds']} s. {equal}\n"
+                f" {summary['seconds']} s.{_told_settings(summary, 'brought back')} {equal}\n"
                 f"Undo it until {transfer.ledger_until:%F} with --undo {transfer.pk}."
             )
         if transfer.summary.get("is_equal") is False:
@@ -148,6 +153,11 @@ def _between(transfer: Transfer, source: Project, target: Project) -> Transfer:
     return transfer
 
 
+def _told_settings(part: JsonObject, verb: str) -> str:
+    devices = part.get("device_settings")
+    return f" Tags and parameters of {count(devices, 'device')} {verb}." if devices else ""
+
+
 def _choice(options: JsonObject) -> Choice:
     devices = () if options["no_devices"] else options["device"]
     return Choice(
@@ -159,4 +169,5 @@ def _choice(options: JsonObject) -> Choice:
         rule=Rule(options["rule"]),
         unmatched=Unmatched(options["unmatched"]),
         tag=options["tag"],
+        device_settings=DeviceSettings(options["device_settings"]),
     )

@@ -1,0 +1,214 @@
+"""Tags and configuration parameters of devices on both sides: read, compared, put in words.
+
+A key of the source is brought back with all of its values there. A key that only the target has
+stays: whoever added it since the backup did not lose it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from psycopg import Connection
+
+from backups_portal.lib.json_types import JsonObject
+from backups_portal.transfers.move.device_map import Match
+from backups_portal.transfers.move.resource_rows import renamed_text
+from snapshots.reports.resource_lines import HIDDEN, OPENING
+
+# By this name the ledger knows them.
+KIND = "device_settings"
+# Devices of one query, and of one transaction.
+TOGETHER = 200
+# What a page and a report list; the rest is counted.
+MAX_LISTED = 200
+MAX_CHANGES = 20
+MAX_TEXT = 80
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A tag or a parameter.
+
+    Attributes:
+        stored: What is compared and written: a tag's JSON as the database wrote it, which Python
+            might round, or a parameter's value.
+        text: Its value for people.
+        id: A parameter's.
+    """
+
+    key: str
+    stored: str
+    text: str
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The tags and the parameters of a device, in their order."""
+
+    tags: list[Entry] = field(default_factory=list)
+    parameters: list[Entry] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SettingsChanges:
+    """What becomes of the settings of all devices.
+
+    Attributes:
+        devices: How many of them change.
+        lines: What changes of the first ones, with names and ids as plain values.
+        different: After the move, in how many the sides differ.
+    """
+
+    devices: int = 0
+    lines: tuple[JsonObject, ...] = ()
+    different: int = 0
+
+    @classmethod
+    def from_json(cls, values: JsonObject | None) -> "SettingsChanges | None":
+        """Read plain values; plans of older versions have none."""
+        return cls(**{**values, "lines": tuple(values["lines"])}) if values else None
+
+
+# Of columns `tags` and `parameters`, each entry as the fields of Entry.
+ENTRIES = """coalesce((SELECT jsonb_agg(jsonb_build_array(
+            coalesce(tag ->> 'key', ''), tag::text, coalesce(tag ->> 'value', '')) ORDER BY place)
+        FROM jsonb_array_elements(tags) WITH ORDINALITY AS each_one (tag, place)), '[]'),
+    coalesce((SELECT jsonb_agg(jsonb_build_array(
+            one ->> 'key', one ->> 'value', one ->> 'value', one ->> 'id') ORDER BY one ->> 'id')
+        FROM jsonb_array_elements(parameters) AS each_one (one)), '[]')"""
+READ = f"""SELECT id::text, {ENTRIES} FROM (
+    SELECT id, tags, (SELECT jsonb_agg(to_jsonb(own)) FROM device_parameter AS own
+        WHERE device_id = device.id) AS parameters
+    FROM device WHERE id = ANY(%s)) AS found"""  # noqa: S608 - a constant
+READ_REPLACED = f"""SELECT id::text, source_id::text, keys, {ENTRIES} FROM (
+    SELECT id, source_id, replaced -> 'keys' AS keys, replaced -> 'tags' AS tags,
+        replaced -> 'parameters' AS parameters
+    FROM transfer_resource WHERE (transfer_id, kind) = (%s, %s) ORDER BY id LIMIT %s
+    ) AS found"""  # noqa: S608 - a constant
+
+
+def read_settings(connection: Connection, ids: Sequence[str]) -> dict[str, Settings]:
+    """Read the settings of those of some devices that are there."""
+    rows = connection.execute(READ.encode(), [list(ids)])
+    return {device: _settings(tags, parameters) for device, tags, parameters in rows}
+
+
+def _settings(tags: list[list[str]], parameters: list[list[str]]) -> Settings:
+    return Settings([Entry(*one) for one in tags], [Entry(*one) for one in parameters])
+
+
+def read_sought(
+    source: Connection, ids: Sequence[str], other_ids: Mapping[str, str]
+) -> dict[str, Settings]:
+    """Read what devices of the target are to have, by their ids in the source.
+
+    Args:
+        other_ids: Of devices that have another id in the target; settings name them by that.
+    """
+
+    def named(entries: list[Entry]) -> list[Entry]:
+        return [
+            replace(
+                one,
+                stored=renamed_text(one.stored, other_ids),
+                text=renamed_text(one.text, other_ids),
+            )
+            for one in entries
+        ]
+
+    found = read_settings(source, ids)
+    if not other_ids:
+        return found
+    return {
+        device: Settings(named(one.tags), named(one.parameters)) for device, one in found.items()
+    }
+
+
+def by_key(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Group entries by their keys, which may be there several times."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.key, []).append(entry)
+    return groups
+
+
+def changed_keys(sought: Sequence[Entry], there: Sequence[Entry]) -> list[str]:
+    """List the keys whose values differ in the target; their order does not matter."""
+    known = by_key(there)
+    return [
+        key
+        for key, entries in by_key(sought).items()
+        if sorted(one.stored for one in entries) != sorted(one.stored for one in known.get(key, []))
+    ]
+
+
+def find_changes(
+    source: Connection, target: Connection, matches: Sequence[Match], other_ids: Mapping[str, str]
+) -> SettingsChanges:
+    """Find out which settings the target does not have as the source does."""
+    devices = 0
+    lines: list[JsonObject] = []
+    for first in range(0, len(matches), TOGETHER):
+        batch = matches[first : first + TOGETHER]
+        sought = read_sought(source, [one.source for one in batch], other_ids)
+        there = read_settings(target, [one.target for one in batch if one.target])
+        for match in batch:
+            found = there.get(match.target or "")
+            changes = found and _changes(sought.get(match.source, Settings()), found)
+            devices += bool(changes)
+            if changes and len(lines) < MAX_LISTED:
+                lines.append(_line(match, changes))
+    return SettingsChanges(devices, tuple(lines))
+
+
+def read_changes(
+    source: Connection,
+    target: Connection,
+    transfer: str,
+    matches: Sequence[Match],
+    other_ids: Mapping[str, str],
+) -> SettingsChanges:
+    """Read from the ledger which settings a transfer has changed."""
+    count = target.execute(
+        "SELECT count(*) FROM transfer_resource WHERE (transfer_id, kind) = (%s, %s)",
+        [transfer, KIND],
+    ).fetchone()
+    rows = target.execute(READ_REPLACED.encode(), [transfer, KIND, MAX_LISTED]).fetchall()
+    sought = read_sought(source, [row[1] for row in rows], other_ids)
+    named, lines = {match.target: match for match in matches}, []
+    for device, known_as, keys, tags, parameters in rows:
+        new, old = sought.get(known_as, Settings()), _settings(tags, parameters)
+        new = Settings(new.tags, [one for one in new.parameters if one.key in keys])
+        if device in named:
+            lines.append(_line(named[device], _changes(new, old)))
+    return SettingsChanges(count[0] if count else 0, tuple(lines))
+
+
+def _changes(sought: Settings, there: Settings) -> list[JsonObject]:
+    return [
+        {"what": what, "key": key, "before": _texts(key, old), "after": _texts(key, new)}
+        for what, new, old in (
+            ("tag", sought.tags, there.tags),
+            ("parameter", sought.parameters, there.parameters),
+        )
+        for key in changed_keys(new, old)
+    ]
+
+
+def _texts(key: str, entries: Sequence[Entry]) -> list[str]:
+    """Return the values of a key as a look inside a backup shows them."""
+    texts = [one.text for one in entries if one.key == key]
+    if OPENING.search(key):
+        return [HIDDEN] * bool(texts)
+    shown = texts[:MAX_CHANGES]
+    return [text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…" for text in shown]
+
+
+def _line(match: Match, changes: list[JsonObject]) -> JsonObject:
+    return {
+        "source": match.source,
+        "target": match.target,
+        "name": match.name,
+        "changes": changes[:MAX_CHANGES],
+        "more": max(0, len(changes) - MAX_CHANGES),
+    }
