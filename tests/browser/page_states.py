@@ -57,7 +57,10 @@ STATES: dict[str, State] = {
             OWNER,
             lambda scene, state=state: scene.url("transfer", transfer=scene.transfers[state].pk),
         )
-        for state in ("queued", "ready", "paused", "cancelled", "completed", "undone", "failed")
+        for state in (
+            *("queued", "ready", "paused", "cancelled", "completed", "undone", "failed"),
+            *("of settings ready", "of settings completed"),
+        )
     },
     "failed backup": (OWNER, lambda scene: scene.url("snapshot", snapshot=scene.failed.pk)),
     "compared backups": (

@@ -6,16 +6,20 @@ from typing import Any
 
 from django.urls import URLPattern, reverse
 from django.utils import timezone
+from psycopg.types.json import Jsonb
 
 from backups_portal.accounts.models import Account
 from backups_portal.notifications.models import Delivery
 from backups_portal.notifications.notification_settings import Choice, change_notifications
 from backups_portal.objectives.models import Breach, Objective
+from backups_portal.projectdb.devices import set_parameters
 from backups_portal.projectdb.tokens import TokenGrant, create_token
 from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.models import Invitation, Project
 from backups_portal.projects.project_creation import NAME_LENGTH, BackupSettings, create_project
 from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.plan.selection import Choice as MoveChoice
+from backups_portal.transfers.plan.selection import DeviceSettings
 from backups_portal.transfers.transfer_requests import request_undo, start_move
 from backups_portal.transfers.transfer_run import run_transfer
 from restores.models import Check
@@ -55,6 +59,14 @@ def lose_rows(project: Project, number: int) -> None:
             "DELETE FROM variable WHERE id IN (SELECT id FROM variable ORDER BY id DESC LIMIT %s)",
             [number],
         )
+
+
+def set_settings(project: Project, *, site: str, password: str) -> None:
+    """Give the device a tag, and a parameter that nobody is to read on a page."""
+    with open_database(Target(project_dsn(project), project.prefix)) as connection:
+        connection.execute("UPDATE device SET tags = %s", [Jsonb([{"key": "site", "value": site}])])
+        values = {"key": "wifi_password", "value": password}
+        set_parameters(connection, device_id=DEVICE, parameters=[values])
 
 
 def stored_backup(project: Project) -> Snapshot:
@@ -120,6 +132,14 @@ class Scene:
                 step(transfer=transfer, actor=self.owner)
                 self._run(transfer)
             assert transfer.state == state, transfer.reason
+        set_settings(self.project, site="North <b>1</b>", password="old secret")
+        set_settings(target, site="South", password="new secret")
+        only = MoveChoice(device_settings=DeviceSettings.ONLY).as_json()
+        for state in ("of settings ready", "of settings completed"):
+            found[state] = make(choice=only)
+            self._run(found[state])
+        start_move(transfer=found[state], actor=self.owner)
+        self._run(found[state])
         return {
             **found,
             "queued": make(),

@@ -22,7 +22,7 @@ from tests import factories
 from tests.access.table import TABLE
 from tests.browser.conftest import LEAST_SHIFT, Enter, Portal
 from tests.browser.hands import PHONE, WAYS, Hand, hand
-from tests.browser.scene import Scene, live_project, lose_rows, stored_backup
+from tests.browser.scene import Scene, live_project, lose_rows, set_settings, stored_backup
 from tests.conftest import running_worker
 
 DONE = re.compile("Stored|Proven")
@@ -171,6 +171,39 @@ def test_lost_data_moves_to_where_it_belongs_and_back(enter: Enter, scene: Scene
     wait_for(person, page.get_by_text("3 records removed"))
     expect(page.get_by_role("main")).to_have_count(1)
     expect(page.get_by_role("heading", name="This transfer is undone")).to_be_focused()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_edited_tags_and_parameters_come_back(enter: Enter, scene: Scene, way: str) -> None:
+    source, target = (live_project(scene.owner, f"{name}: {way}") for name in ("Was", "Is"))
+    set_settings(source, site="North", password="old secret")
+    set_settings(target, site="South", password="new secret")
+    person = hand(way, enter)
+    enter_project(person, source)
+    person.navigate("Move data")
+    person.choose("Into", target.name)
+    person.choose(
+        "Tags and parameters of devices that exist there", "Bring back only these, and no records"
+    )
+    person.press("Start the dry run")
+    page = person.page
+    wait_for(person, page.get_by_role("heading", name="Ready to move"))
+    expect(page.get_by_text("1 device's tags and parameters will be brought back.")).to_be_visible()
+    device = page.get_by_role("row").filter(has_text="Truck")
+    expect(device.get_by_role("listitem")).to_have_text(
+        [
+            "tag site: “South” → “North”",
+            "parameter wifi_password: changed (not shown)",
+        ]
+    )
+    person.press("Move the data")
+    back = page.get_by_role("heading", name="Tags and parameters of 1 device are back")
+    wait_for(person, back)
+    expect(back).to_be_focused()
+    expect(page.get_by_text("secret")).to_have_count(0)
+    person.act(page.get_by_text("Undo …"))
+    person.press("Undo this transfer")
+    wait_for(person, page.get_by_text("tags and parameters of 1 device put back"))
 
 
 @pytest.mark.parametrize("way", WAYS)
