@@ -103,8 +103,7 @@ class TransferForm(forms.Form):
         initial=DeviceSettings.KEEP.value,
         required=False,
         label="Tags and parameters of devices that exist there",
-        help_text="Brought back, each has its values of the source again. Those that only the "
-        "target has stay.",
+        help_text="Those of the source get their values back. Those that only the target has stay.",
     )
     since = LocalTimeField(required=False, label="Start")
     until = LocalTimeField(required=False, label="End")
