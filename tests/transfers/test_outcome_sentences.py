@@ -13,6 +13,7 @@ from backups_portal.transfers.pages.outcome_sentences import (
     FUTURE,
     NO_MATCH,
     PAST,
+    change_text,
     outcome_notes,
     outcome_sentence,
 )
@@ -55,6 +56,44 @@ def test_the_sentence_says_what_will_change(
     lines: list[JsonObject], resources: list[str], says: str
 ) -> None:
     assert outcome_sentence(lines, [{"fate": fate} for fate in resources], FUTURE) == says
+
+
+@pytest.mark.parametrize(
+    ("lines", "settings", "says"),
+    [
+        ([], None, NO_MATCH),
+        ([line()], 0, "Nothing will change."),
+        ([line()], 1, "1 device's tags and parameters will be brought back."),
+        (
+            [line(add=2)],
+            1_200,
+            (
+                "2 records of 1 device will be added"
+                " and 1,200 devices' tags and parameters will be brought back."
+            ),
+        ),
+    ],
+)
+def test_the_sentence_tells_of_tags_and_parameters(
+    lines: list[JsonObject], settings: int | None, says: str
+) -> None:
+    assert outcome_sentence(lines, [], FUTURE, settings=settings) == says
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        (["South"], ["North"], "tag site: “South” → “North”"),
+        ([], [""], "tag site: none → “”"),
+        (["A", "B"], ["A"], "tag site: “A”, “B” → “A”"),
+        (["not shown"], ["not shown"], "tag site: changed (not shown)"),
+        ([], ["not shown"], "tag site: none → not shown"),
+        (["\u202eabc"], ["\n"], "tag site: “abc” → “(nothing to see: U+000A)”"),
+    ],
+)
+def test_a_change_is_told_with_its_values(before: list[str], after: list[str], says: str) -> None:
+    change = {"what": "tag", "key": "site", "before": before, "after": after}
+    assert change_text(change) == says
 
 
 def test_afterwards_it_says_what_did_change() -> None:

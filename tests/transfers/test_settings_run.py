@@ -1,6 +1,8 @@
 """Runs that bring tags and parameters back: killed, stopped, reported and undone."""
 
 import json
+import re
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -100,6 +102,14 @@ def go_on(transfer: Transfer) -> Transfer:
     Transfer.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     assert send_transfers_again(timezone.now()) == [transfer.pk]
     return run(transfer)
+
+
+def page_of(transfer: Transfer) -> str:
+    """What its owner reads."""
+    client = Client()
+    client.force_login(transfer.requested_by)
+    page = client.get(f"/projects/{transfer.target.slug}/transfers/{transfer.pk}/")
+    return " ".join(re.sub("<[^>]*>", " ", page.text).split())
 
 
 def told(transfer: Transfer, action: str) -> list[str]:
@@ -260,6 +270,7 @@ def test_it_is_paused_between_transactions(
         patched.setattr(settings_copy, "_write", pausing)
         transfer = run(transfer)
     assert (transfer.state, settings_of(live)) == ("paused", edited("a", "b"))
+    assert "What was brought back stays in Cold Chain until you undo it." in page_of(transfer)
     start_move(transfer=transfer, actor=owner)
     assert (run(transfer).state, settings_of(live)) == ("completed", edited(*"abcd"))
 
@@ -305,3 +316,82 @@ def test_the_api(client: Client, backup: Project, live: Project, owner: Account)
     assert (report["summary"]["device_settings"], settings_of(live)) == (4, edited(*"abcd"))
     refused = post(f"projects/{backup.slug}/transfers", **{**wanted, "device_settings": "some"})
     assert refused.status_code == 422
+
+
+@pytest.fixture
+def owners_form(client: Client, backup: Project, live: Project, owner: Account) -> dict[str, Any]:
+    """What the form sends, of an owner who is signed in."""
+    client.force_login(owner)
+    form = {"source": str(backup.pk), "target": str(live.pk), "rule": "skip", "unmatched": "create"}
+    return {**form, "request_key": str(uuid.uuid4())}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "kept"),
+    [
+        ({}, "keep"),
+        ({"device_settings": "bring_back"}, "bring_back"),
+        ({"device_settings": "only"}, "only"),
+    ],
+)
+def test_the_form(
+    client: Client, backup: Project, owners_form: dict[str, Any], chosen: dict[str, str], kept: str
+) -> None:
+    answer = client.post(f"/projects/{backup.slug}/transfers/", {**owners_form, **chosen})
+    assert answer.status_code == 302
+    assert Transfer.objects.get().chosen().device_settings == kept
+
+
+def test_a_form_with_another_wish_is_refused(
+    client: Client, backup: Project, owners_form: dict[str, Any]
+) -> None:
+    wrong = {**owners_form, "device_settings": "some"}
+    assert client.post(f"/projects/{backup.slug}/transfers/", wrong).status_code == 400
+    assert not Transfer.objects.exists()
+
+
+def test_a_collaborator_of_the_target_is_refused(
+    client: Client, backup: Project, live: Project, owner: Account, owners_form: dict[str, Any]
+) -> None:
+    Membership.objects.filter(account=owner, project=live).update(role="collaborator")
+    body = {**owners_form, "device_settings": "only"}
+    assert client.post(f"/projects/{backup.slug}/transfers/", body).status_code in (400, 403)
+    assert client.post(f"/projects/{live.slug}/transfers/", body).status_code == 403
+    assert not Transfer.objects.exists()
+
+
+def test_the_page_says_what_stayed(backup: Project, live: Project, owner: Account) -> None:
+    transfer = move(backup, live, owner, **ONLY)
+    with open_project(live) as connection:
+        connection.execute("UPDATE device SET tags = '[]' WHERE id = %s", [DEVICES[0]])
+        connection.execute("DELETE FROM device WHERE id = %s", [DEVICES[1]])
+    request_undo(transfer=transfer, actor=owner)
+    run(transfer)
+    text = page_of(transfer)
+    assert "Tags and parameters of 2 devices put back." in text
+    assert "0 records removed" not in text
+    assert f"Tags and parameters of Truck a {DEVICES[0]} stay: they were edited since" in text
+    assert f"Tags and parameters of device {DEVICES[1]} stay: it was deleted since" in text
+
+
+def test_the_page_says_that_nothing_has_to_come_back(
+    backup: Project, owner: Account, live: Project
+) -> None:
+    fill(live, "North")
+    with open_project(live) as connection:
+        connection.execute("UPDATE device_parameter SET sent = false")
+    transfer = run(ask(backup, live, owner, **ONLY))
+    assert "Nothing will change." in page_of(transfer)
+    assert "Move the data" not in page_of(transfer)
+    start_move(transfer=transfer, actor=owner)
+    assert "Tags and parameters are the same in both projects." in page_of(run(transfer))
+
+
+def test_the_page_says_which_devices_were_created(
+    backup: Project, owner: Account, live: Project
+) -> None:
+    with open_project(live) as connection:
+        connection.execute("DELETE FROM device")
+    transfer = move(backup, live, owner, **ONLY)
+    assert "5 devices were created Each has its tags and parameters" in page_of(transfer)
+    assert (count_rows(live), transfer.can_undo) == (0, True)
