@@ -47,7 +47,7 @@ def in_words() -> Iterator[None]:
         raise TransferError(FULL_DISK, cause=Cause.NO_ROOM) from error
     except psycopg.errors.ForeignKeyViolation as error:
         raise TransferError(DEVICE_GONE, cause=Cause.REMOVED) from error
-    except psycopg.errors.LockNotAvailable as error:
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
         raise LockedOutError(
             "Another session has kept data locked for too long.", cause=Cause.LOCKED
         ) from error
