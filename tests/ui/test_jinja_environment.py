@@ -13,31 +13,34 @@ from backups_portal.ui.jinja_environment import intcomma, querystring
 
 TEMPLATES = Path(settings.BASE_DIR) / "templates"
 ENVIRONMENT = engines["jinja2"].env  # type: ignore[attr-defined]
-NAMES = sorted(ENVIRONMENT.list_templates(extensions=["html", "txt"]))
+TEXTS = {
+    name: (TEMPLATES / name).read_text()
+    for name in sorted(ENVIRONMENT.list_templates(extensions=["html", "txt"]))
+}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_template_is_read_and_all_that_it_imports_is_there(name: str) -> None:
-    ENVIRONMENT.get_template(name)
-    parsed = ENVIRONMENT.parse((TEMPLATES / name).read_text())
-    for statement in parsed.find_all(nodes.FromImport):
-        assert isinstance(statement.template, nodes.Const)
-        module = ENVIRONMENT.get_template(statement.template.value).module
-        assert [one for one in statement.names if not hasattr(module, str(one))] == []
+# One test for all templates, and its failure lists the bad ones: a test per template took longer.
+def test_templates_are_read_and_all_that_they_import_is_there() -> None:
+    missing = []
+    for name, text in TEXTS.items():
+        ENVIRONMENT.get_template(name)
+        for statement in ENVIRONMENT.parse(text).find_all(nodes.FromImport):
+            assert isinstance(statement.template, nodes.Const), name
+            module = ENVIRONMENT.get_template(statement.template.value).module
+            missing += [(name, one) for one in statement.names if not hasattr(module, str(one))]
+    assert missing == []
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_page_escapes_all_that_it_shows_and_a_text_nothing(name: str) -> None:
-    text = (TEMPLATES / name).read_text()
-    assert ("autoescape false" in text) == name.endswith(".txt")
-    assert not re.search(r"\|\s*safe\b|Markup", text)
+def test_pages_escape_all_that_they_show_and_texts_nothing() -> None:
+    open_ones = {name for name, text in TEXTS.items() if "autoescape false" in text}
+    assert open_ones == {name for name in TEXTS if name.endswith(".txt")}
+    assert [name for name, text in TEXTS.items() if re.search(r"\|\s*safe\b|Markup", text)] == []
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_words_of_two_lines_do_not_run_together(name: str) -> None:
+def test_words_of_two_lines_do_not_run_together() -> None:
     """The environment removes the newline after a tag, and the blanks before one."""
-    text = (TEMPLATES / name).read_text()
-    assert not re.search(r"\w\{% end\w+ %\}\n\s*\{% (?:if|for) [^%]*%\}\w", text)
+    running = re.compile(r"\w\{% end\w+ %\}\n\s*\{% (?:if|for) [^%]*%\}\w")
+    assert [name for name, text in TEXTS.items() if running.search(text)] == []
 
 
 def test_values_are_escaped_in_templates_macros_and_attributes() -> None:
