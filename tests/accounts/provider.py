@@ -80,10 +80,7 @@ class Provider:
         key_id = {"kid": flask.g.oidc_provider_mock_storage.jwk.thumbprint()}
         if self.unsigned:
             return jwt.encode(kept, "", algorithm="none", headers=key_id)
-        jwk = flask.g.oidc_provider_mock_storage.jwk.as_dict(is_private=True)
-        key = jwt.PyJWK(jwk, algorithm="RS256").key
-        if self.forges:
-            key = made_up_key()
+        key = made_up_key() if self.forges else signing_key(flask.g.oidc_provider_mock_storage.jwk)
         return jwt.encode(kept, key, algorithm="RS256", headers=key_id)
 
 
@@ -91,6 +88,12 @@ class Provider:
 def made_up_key() -> rsa.RSAPrivateKey:
     """Make a foreign key, once: it takes longer than all tests that use it."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@cache
+def signing_key(key: jose.RSAKey) -> rsa.RSAPrivateKey:
+    """What signs with a provider's key: to read it takes longer than to sign."""
+    return jwt.PyJWK(key.as_dict(is_private=True), algorithm="RS256").key
 
 
 @cache
