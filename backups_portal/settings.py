@@ -29,8 +29,8 @@ from backups_portal.sign_in_settings import SIGN_IN_APPS, shared_cache, single_s
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # A century, within which dates do not overflow.
-MOST_DAYS = 36_500
-MOST_HOURS = 24 * MOST_DAYS
+MAX_DAYS = 36_500
+MAX_HOURS = 24 * MAX_DAYS
 
 env = Environment()
 if (BASE_DIR / ".env").is_file():
@@ -245,9 +245,7 @@ CELERY_TASK_ANNOTATIONS["backups_portal.notifications.tasks.deliver"] = {
 SNAPSHOT_SPREAD = timedelta(seconds=env.int("SNAPSHOT_SPREAD_SECONDS", default=0))
 # Proofs queued or running at a time, in addition to the workers' backups and restores.
 PROOFS_AT_ONCE = env.int("PROOFS_AT_ONCE", default=4)
-SNAPSHOT_FULL_EVERY = timedelta(
-    days=env.int("SNAPSHOT_FULL_EVERY_DAYS", default=28, most=MOST_DAYS)
-)
+SNAPSHOT_FULL_EVERY = timedelta(days=env.int("SNAPSHOT_FULL_EVERY_DAYS", default=28, most=MAX_DAYS))
 # Minutes before each retry of a failed snapshot, on the same local day only. Empty: a failure is
 # final.
 SNAPSHOT_RETRY_MINUTES = env.list("SNAPSHOT_RETRY_MINUTES", cast=int, default=[5, 15, 45])
@@ -255,7 +253,7 @@ SNAPSHOT_RETRY_MINUTES = env.list("SNAPSHOT_RETRY_MINUTES", cast=int, default=[5
 RESTORE_RETRY_MINUTES = env.list("RESTORE_RETRY_MINUTES", cast=int, default=[1, 5])
 # Unfinished restores that one owner may have; 0: any number.
 RESTORES_AT_ONCE = env.int("RESTORES_AT_ONCE", default=20)
-ORPHAN_GRACE = timedelta(hours=env.int("ORPHAN_GRACE_HOURS", default=24, most=MOST_HOURS))
+ORPHAN_GRACE = timedelta(hours=env.int("ORPHAN_GRACE_HOURS", default=24, most=MAX_HOURS))
 # Records that the API and transfers may store in a mutable device; 0: any number.
 MUTABLE_DEVICE_ROWS = env.int("MUTABLE_DEVICE_ROWS", default=0)
 # Rows per transaction: few enough to pause soon, many enough that the commit costs nothing.
@@ -263,7 +261,7 @@ TRANSFER_BATCH_ROWS = env.int("TRANSFER_BATCH_ROWS", default=100_000, least=1)
 LEASE = timedelta(seconds=env.int("LEASE_SECONDS", default=60, least=1))
 DEFAULT_RETENTION_DAYS = 7
 # How long a project that was shut down can be started again.
-PROJECT_GRACE = timedelta(days=env.int("PROJECT_GRACE_DAYS", default=7, most=MOST_DAYS))
+PROJECT_GRACE = timedelta(days=env.int("PROJECT_GRACE_DAYS", default=7, most=MAX_DAYS))
 
 # The portal's own address, with which links in messages begin.
 _HOST = (ALLOWED_HOSTS or ["localhost"])[0].lstrip(".")

@@ -16,11 +16,11 @@ from backups_portal.ui.form_widgets import LongSelect
 from backups_portal.ui.loaded_form import LoadedForm
 from backups_portal.ui.visible_names import seen_name
 from snapshots.engine.series_search import VALUE_TYPES, Selection, Series, micros
-from snapshots.schedule.backup_settings import LONGEST_DAYS, SHORTEST_DAYS
+from snapshots.schedule.backup_settings import MAX_DAYS, MIN_DAYS
 
 ZONE_LIST = "time-zones"
 # Longer than any zone's name; a message would not repeat a longer text either.
-LONGEST_TEXT = 64
+MAX_TEXT_LENGTH = 64
 # The formats that browsers send, with seconds only if they are not zero.
 MOMENTS = [
     *("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f"),
@@ -35,14 +35,14 @@ class BackupSettingsForm(LoadedForm):
     backup_time = forms.CharField(
         label="Daily backup schedule",
         help_text="When the daily backup is taken.",
-        max_length=LONGEST_TEXT,
+        max_length=MAX_TEXT_LENGTH,
         required=False,
         widget=forms.TimeInput(attrs={"type": "time", "required": True}),
     )
     backup_time_zone = forms.CharField(
         label="Time zone",
         help_text="Clear the field and type a city or region to search.",
-        max_length=LONGEST_TEXT,
+        max_length=MAX_TEXT_LENGTH,
         required=False,
         widget=forms.TextInput(
             attrs={
@@ -57,13 +57,13 @@ class BackupSettingsForm(LoadedForm):
     retention_days = forms.CharField(
         label="Backup retention period",
         help_text=(
-            f"From {SHORTEST_DAYS} to {LONGEST_DAYS} days. "
+            f"From {MIN_DAYS} to {MAX_DAYS} days. "
             "The newest backup and backups on hold are kept longer."
         ),
-        max_length=LONGEST_TEXT,
+        max_length=MAX_TEXT_LENGTH,
         required=False,
         widget=forms.NumberInput(
-            attrs={"min": SHORTEST_DAYS, "max": LONGEST_DAYS, "step": 1, "required": True}
+            attrs={"min": MIN_DAYS, "max": MAX_DAYS, "step": 1, "required": True}
         ),
     )
 

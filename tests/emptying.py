@@ -6,7 +6,7 @@ from django.core.management.color import Style
 from django.db.backends.postgresql.operations import DatabaseOperations
 
 # More than a test leaves, and less than deleting row by row can do quickly.
-MOST_BYTES = 512 * 1024
+MAX_EMPTIED_BYTES = 512 * 1024
 # TRUNCATE may remove its rows, DELETE may not.
 APPEND_ONLY = "audit_auditevent"
 
@@ -48,7 +48,7 @@ def empty_by_row() -> None:
         quoted = [self.quote_name(table) for table in tables]
         by_row = BY_ROW.format(
             names=", ".join(f"'{name}'" for name in quoted),
-            most=MOST_BYTES,
+            most=MAX_EMPTIED_BYTES,
             truncate=truncate.removesuffix(";"),
             append_only=self.quote_name(APPEND_ONLY),
         )

@@ -24,7 +24,7 @@ from backups_portal.lib.gunicorn_worker import HEAD_SECONDS
 from backups_portal.lib.wsgi_bridge import WAITING_THREADS
 from backups_portal.notifications.delivery import KEPT
 from backups_portal.notifications.messages import KINDS
-from backups_portal.notifications.webhook_request import LONGEST_PAUSE
+from backups_portal.notifications.webhook_request import MAX_PAUSE
 from backups_portal.notifications.webhook_request import SECONDS as WEBHOOK_SECONDS
 from backups_portal.portal_api.result_pages import MAX_ITEMS
 from backups_portal.portal_api.routes.backup_records import MAX_RECORDS
@@ -227,7 +227,7 @@ MINUTE = timedelta(minutes=1)
 NUMBERS = {
     "notifications.md": (
         f"not answered with 2xx within {IN_WORDS[int(WEBHOOK_SECONDS)]} seconds",
-        f"down to every {IN_WORDS[LONGEST_PAUSE // MINUTE]} minutes",
+        f"down to every {IN_WORDS[MAX_PAUSE // MINUTE]} minutes",
         f"what was sent in the last {KEPT.days} days",
     ),
     "portal-api.md": (

@@ -15,7 +15,7 @@ log = get_logger(__name__)
 TRIES = 3
 WAIT_SECONDS = 60
 # If a worker waits longer, Redis considers the message lost and delivers it again.
-LONGEST_WAIT_MINUTES = 30
+MAX_WAIT_MINUTES = 30
 
 
 def notice_waits() -> list[int]:
@@ -25,8 +25,8 @@ def notice_waits() -> list[int]:
     """
     waits: list[int] = []
     for minutes in settings.NOTIFICATION_RETRY_MINUTES:
-        whole, rest = divmod(minutes, LONGEST_WAIT_MINUTES)
-        waits += [LONGEST_WAIT_MINUTES] * whole + [rest] * bool(rest)
+        whole, rest = divmod(minutes, MAX_WAIT_MINUTES)
+        waits += [MAX_WAIT_MINUTES] * whole + [rest] * bool(rest)
     return waits
 
 

@@ -12,7 +12,7 @@ from backups_portal.ui import formats
 
 DAY = timedelta(days=1)
 # Two years, one of which may be a leap year.
-LONGEST_DAYS = 731
+MAX_DAYS = 731
 QUARTER = re.compile(r"(\d{4})-Q([1-4])", re.ASCII)
 # Quarters that the page offers; older ones can be chosen by their days.
 QUARTERS_OFFERED = 8
@@ -81,8 +81,8 @@ def check_period(first: date, last: date, *, zone: str, today: date, founded: da
     """
     if last < first:
         raise PeriodRefusedError("The last day is before the first day.", field="to")
-    if (last - first).days >= LONGEST_DAYS:
-        raise PeriodRefusedError(f"Choose two years at most ({LONGEST_DAYS} days).", field="to")
+    if (last - first).days >= MAX_DAYS:
+        raise PeriodRefusedError(f"Choose two years at most ({MAX_DAYS} days).", field="to")
     if first > today:
         raise OutsideError(
             f"This period has not begun: it is {formats.day(today)} in the project's time zone.",

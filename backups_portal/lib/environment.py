@@ -23,9 +23,9 @@ TRUE, FALSE = ("1", "true", "yes", "on", "y", "ok"), ("0", "false", "no", "off",
 # A line of a .env file, as django-environ parses it.
 ASSIGNMENT = re.compile(r"(?:export )?[A-Za-z_0-9]+=.*")
 # About 30 years in seconds, which can be added to today without overflow.
-MOST = 1_000_000_000
+MAX_NUMBER = 1_000_000_000
 # The limits of a charge's amount.
-MOST_MONEY, MAX_DIGITS = 10**8, 4
+MAX_MONEY, MAX_DIGITS = 10**8, 4
 Value = TypeVar("Value")
 
 
@@ -84,7 +84,7 @@ class Environment(environ.Env):
         var: str,
         default: builtins.int = 0,
         least: builtins.int = 0,
-        most: builtins.int = MOST,
+        most: builtins.int = MAX_NUMBER,
     ) -> builtins.int:
         """Read a whole number."""
         value = self.get_value(var, default="")
@@ -102,7 +102,7 @@ class Environment(environ.Env):
             return builtins.list(default)
         parts = [part.strip() for part in value.split(",") if part.strip()]
         if cast is builtins.int:
-            return [_whole(var, part, 0, MOST) for part in parts]
+            return [_whole(var, part, 0, MAX_NUMBER) for part in parts]
         return [checked(var, cast, part) for part in parts] if cast else parts
 
     def required(self, var: str, cure: str) -> str:
@@ -128,11 +128,7 @@ class Environment(environ.Env):
             amount = Decimal(value)
         except InvalidOperation:
             amount = Decimal("NaN")
-        if (
-            not amount.is_finite()
-            or not 0 <= amount < MOST_MONEY
-            or amount != round(amount, places)
-        ):
+        if not amount.is_finite() or not 0 <= amount < MAX_MONEY or amount != round(amount, places):
             raise ImproperlyConfigured(f"{var} is not an amount: write one such as {default}.")
         return amount
 

@@ -22,8 +22,8 @@ AT_A_TIME = 1_000
 TOO_LONG = "It took too long."
 # A message that kills its worker each time, perhaps after it was sent, must not be retried without
 # end.
-MOST_ATTEMPTS = 10
-INTERRUPTED = f"Sending it was interrupted {MOST_ATTEMPTS} times. It may have arrived."
+MAX_ATTEMPTS = 10
+INTERRUPTED = f"Sending it was interrupted {MAX_ATTEMPTS} times. It may have arrived."
 UNEXPECTED = "Something went wrong on our side. The operators' log has the details."
 
 
@@ -54,7 +54,7 @@ class DeliveryJob(LeasedJob[Delivery]):
         return waiting.claim(self.pk, lease=settings.LEASE)
 
     def begin(self) -> None:
-        self.max_attempts = len(settings.NOTIFICATION_RETRY_MINUTES) + MOST_ATTEMPTS
+        self.max_attempts = len(settings.NOTIFICATION_RETRY_MINUTES) + MAX_ATTEMPTS
         super().begin()
 
     def work(self) -> None:

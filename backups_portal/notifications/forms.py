@@ -8,7 +8,7 @@ from backups_portal.lib.safe_http import OutgoingError, check_address, without_l
 from backups_portal.notifications.models import CHOSEN, NotificationSettings
 from backups_portal.notifications.sealed_addresses import heartbeat_url, webhook_url
 
-LONGEST_URL = 2_000
+MAX_URL_LENGTH = 2_000
 
 
 class UrlField(forms.CharField):
@@ -24,7 +24,7 @@ class UrlField(forms.CharField):
         }
         super().__init__(
             required=False,
-            max_length=LONGEST_URL,
+            max_length=MAX_URL_LENGTH,
             widget=forms.TextInput(attrs=attributes),
             **options,
         )

@@ -23,7 +23,7 @@ SECONDS = 10.0
 AGENT = "BackupsPortal"
 # One project could use up a limit that all share, so each backs off separately instead: a thousand
 # webhooks that hang occupy twenty workers at most, not a hundred and sixty.
-LONGEST_PAUSE = timedelta(minutes=8)
+MAX_PAUSE = timedelta(minutes=8)
 # Statuses with which a receiver may say when to retry (`Retry-After`).
 BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 # More digits of seconds than this are treated as an error.
@@ -57,7 +57,7 @@ def _ask(
         host = safe_http.host_of(url)
         # A webhook that hangs must not stop another project's on the same host.
         purpose = f"{delivery.channel}:{delivery.project_id}"
-        with unless_silent(purpose, host, longest=LONGEST_PAUSE):
+        with unless_silent(purpose, host, longest=MAX_PAUSE):
             answer = safe_http.send(
                 method,
                 url,

@@ -2,19 +2,19 @@
 
 from django import forms
 
-from backups_portal.objectives.objective_settings import LABELS, LOSS, MOST, RESTORE
+from backups_portal.objectives.objective_settings import LABELS, LOSS, MAX_TARGETS, RESTORE
 from backups_portal.ui.loaded_form import LoadedForm
 
-LONGEST_TEXT = 64
+MAX_TEXT_LENGTH = 64
 
 
 def _number(name: str, help_text: str) -> forms.CharField:
     return forms.CharField(
         label=LABELS[name],
         help_text=help_text,
-        max_length=LONGEST_TEXT,
+        max_length=MAX_TEXT_LENGTH,
         required=False,
-        widget=forms.NumberInput(attrs={"min": 1, "max": MOST[name], "step": 1}),
+        widget=forms.NumberInput(attrs={"min": 1, "max": MAX_TARGETS[name], "step": 1}),
     )
 
 

@@ -26,7 +26,7 @@ KINDS = {LOSS: Objective.Kind.POINT, RESTORE: Objective.Kind.TIME}
 UNITS = {LOSS: "hour", RESTORE: "minute"}
 LABELS = {LOSS: "Data lost at most", RESTORE: "Back within"}
 # The largest targets: a year, and a week.
-MOST = {LOSS: 8_760, RESTORE: 10_080}
+MAX_TARGETS = {LOSS: 8_760, RESTORE: 10_080}
 NONE = "none"
 ACTION = "objective.changed"
 
@@ -144,12 +144,12 @@ def _parse(name: str, value: object) -> int | None:
     if not text:
         return None
     # int() accepts signs, underscores and other scripts' digits, which are typing errors here.
-    if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MOST[name]:
+    if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MAX_TARGETS[name]:
         return int(text)
     unit = UNITS[name]
     raise ValueError(
-        f"“{value}” is not a number of {unit}s. Enter a whole number from 1 to {MOST[name]:,}, or "
-        "leave it empty."
+        f"“{value}” is not a number of {unit}s. Enter a whole number from 1 to "
+        f"{MAX_TARGETS[name]:,}, or leave it empty."
     )
 
 

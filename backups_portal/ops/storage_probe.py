@@ -13,7 +13,7 @@ from snapshots.storages.storage_marker import right_copy_storage, right_storage
 log = get_logger(__name__)
 
 # No probe takes this long, so an older object was left by a killed process.
-LONGEST_TRY = timedelta(hours=1)
+MAX_PROBE_TIME = timedelta(hours=1)
 
 
 def storage_works() -> bool:
@@ -50,7 +50,7 @@ def forget_probes(storage: Storage, now: datetime) -> int:
     old = [
         item.key
         for item in storage.list(f"{PROBES}/")
-        if item.modified < now - LONGEST_TRY and not is_data_key(item.key)
+        if item.modified < now - MAX_PROBE_TIME and not is_data_key(item.key)
     ]
     for key in old:
         storage.delete(key)

@@ -16,7 +16,7 @@ from backups_portal.lib.timezones import is_zone, zone_of
 
 DAY = timedelta(days=1)
 # From the beginning of a day to the end of the next: the longest gap that one change can leave.
-LONGEST_GAP = 2 * DAY
+MAX_GAP = 2 * DAY
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 NOT_BY_HAND = (
@@ -120,7 +120,7 @@ def plan_run(
     """Return the next run (UTC) after a change of the schedule.
 
     An overdue run is kept, and returned as a past moment. Nor can repeated changes skip a local
-    date: a run that would come more than `LONGEST_GAP` after the newest backup is due now, for the
+    date: a run that would come more than `MAX_GAP` after the newest backup is due now, for the
     local date whose time has just passed.
 
     Args:
@@ -132,7 +132,7 @@ def plan_run(
     moment = run.at if is_overdue else next_run(now, at, zone)
     while last_run(moment, at, zone).local_date in taken:
         moment = next_run(moment, at, zone)
-    if moment > now and moment - newest > LONGEST_GAP and not taken:
+    if moment > now and moment - newest > MAX_GAP and not taken:
         return now
     return moment
 

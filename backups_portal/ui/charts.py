@@ -23,9 +23,9 @@ STEPS = (1, 2, 5, 10)
 # The share of its place that a bar fills.
 BAR_SHARE = 0.56
 # The least height of a bar, in percent: every amount above zero must be visible.
-LEAST_BAR = 2.0
+MIN_BAR = 2.0
 # With fewer bars, leave room on the right for those to come.
-LEAST_PLACES = 6
+MIN_PLACES = 6
 # Units that are not currencies.
 COUNTED = ("bytes", "rows")
 
@@ -132,13 +132,13 @@ def bars(amounts: Sequence[tuple[date, Decimal]], *, unit: str) -> Chart | None:
     if highest <= 0:
         return None
     top, scale = scale_to(highest, unit)
-    place = 100 / max(len(amounts), LEAST_PLACES)
+    place = 100 / max(len(amounts), MIN_PLACES)
     texts = [(f"{month:%B %Y}", written(amount, unit)) for month, amount in amounts]
     values = [
         Value(
             label=f"{name}: {text}",
             x=round((number + 0.5) * place, 2),
-            y=round(100 - max(100 * float(amount) / top, LEAST_BAR if amount else 0), 2),
+            y=round(100 - max(100 * float(amount) / top, MIN_BAR if amount else 0), 2),
             left=round(number * place, 2),
             width=round(place, 2),
             mark=f"{month:%b}",

@@ -11,7 +11,7 @@ from restores.models import Check
 
 # The id of the list of suggestions for device inputs.
 DEVICES = "check-devices"
-LONGEST_NAME = 400
+MAX_NAME_LENGTH = 400
 # The hidden field that holds the check as its page showed it.
 LOADED = "loaded"
 
@@ -22,7 +22,7 @@ def _device(label: str, *, is_required: bool, placeholder: str = "") -> forms.Ch
     return forms.CharField(
         label=label,
         required=False,
-        max_length=LONGEST_NAME,
+        max_length=MAX_NAME_LENGTH,
         widget=forms.TextInput(attrs={**attributes, **required}),
     )
 

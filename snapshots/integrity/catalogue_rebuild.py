@@ -33,7 +33,7 @@ from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
 from snapshots.integrity.recorded_manifests import catalogue_fields, load_manifest
 from snapshots.models import Snapshot, SnapshotCopy
-from snapshots.schedule.backup_settings import LONGEST_DAYS
+from snapshots.schedule.backup_settings import MAX_DAYS
 from snapshots.schedule.replacements import release_dates
 from snapshots.storages.configured_storages import copy_place
 
@@ -217,7 +217,7 @@ def _bring_back(manifest: Manifest, owner: Account) -> Project:
         backup_time=time(3),
         backup_time_zone=_labelled_zone(manifest),
         # The period is lost too, and no backup may be removed because of that.
-        retention_days=LONGEST_DAYS,
+        retention_days=MAX_DAYS,
     )
     return project
 

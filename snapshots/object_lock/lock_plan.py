@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 DAY = timedelta(days=1)
 # A lock outlasts the retention period by this part of it, at most this long: each day's snapshot
 # names the unchanged objects, and does not have to lock them again every day.
-SLACK_PART, MOST_SLACK = 7, timedelta(days=7)
+SLACK_PART, MAX_SLACK = 7, timedelta(days=7)
 # A hold has no end, so its lock is extended by this much, again and again.
 HELD_FOR = timedelta(days=30)
 
@@ -40,7 +40,7 @@ def plan_lock(
     """
     # In UTC, as retention calculates.
     expires = taken_at.astimezone(UTC) + retention
-    plan = LockPlan(expires, expires + min(retention / SLACK_PART, MOST_SLACK))
+    plan = LockPlan(expires, expires + min(retention / SLACK_PART, MAX_SLACK))
     if held:
         return _at_least(plan, now + HELD_FOR / 2, now + HELD_FOR)
     if newest:

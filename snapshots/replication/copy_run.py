@@ -39,12 +39,12 @@ log = get_logger(__name__)
 
 State = SnapshotCopy.State
 # A copy that kills its worker every time must not be retried without end.
-MOST_ATTEMPTS = 5
+MAX_ATTEMPTS = 5
 # Only one of a project's copies is made at a time, so that the next one finds most objects there;
 # and none while the second storage is away, because the waiting workers would take no backups.
 WAIT = timedelta(minutes=1)
 # The most that one tick sends: due backups must not wait behind thousands of copies.
-MOST_AT_ONCE = 100
+MAX_AT_ONCE = 100
 # The fields of a copy that waits for its first attempt, and of one that exists nowhere yet.
 FRESH = {"state": State.QUEUED, "retry_at": None, "failures": 0, "attempts": 0}
 UNCOPIED: dict[str, object] = {
@@ -55,7 +55,7 @@ UNCOPIED: dict[str, object] = {
     "needed_at": None,
     "locked_until": None,
 }
-INTERRUPTED = f"Copying was interrupted {MOST_ATTEMPTS} times. It will be tried again tomorrow."
+INTERRUPTED = f"Copying was interrupted {MAX_ATTEMPTS} times. It will be tried again tomorrow."
 UNEXPECTED = "Something went wrong on our side. The operators' log has the details."
 
 
@@ -114,7 +114,7 @@ def next_copy(snapshot_id: UUID) -> list[UUID]:
     return list(rows.order_by("-snapshot__taken_at").values_list("pk", flat=True)[:1])
 
 
-def copies_overlooked(now: datetime, *, limit: int = MOST_AT_ONCE) -> list[UUID]:
+def copies_overlooked(now: datetime, *, limit: int = MAX_AT_ONCE) -> list[UUID]:
     """Return copies whose message or worker was lost, to be enqueued."""
     if not has_copies():
         return []
@@ -134,7 +134,7 @@ class CopyJob(LeasedJob[SnapshotCopy]):
     name = "copy"
     told = (EngineError,)
     unexpected = UNEXPECTED
-    max_attempts = MOST_ATTEMPTS
+    max_attempts = MAX_ATTEMPTS
     interrupted = INTERRUPTED
 
     def facts(self) -> dict[str, object]:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from backups_portal.ui import moments
 
 # Up to this many days form one strip; more are shown by month, as in a calendar.
-LONGEST_STRIP = 31
-LONGEST = 365
+MAX_STRIP_DAYS = 31
+MAX_DAYS = 365
 DAY = timedelta(days=1)
 # The most days of each kind that are named below the drawing.
 MAX_NAMED = 10
@@ -89,7 +89,7 @@ class Strip:
     @property
     def is_calendar(self) -> bool:
         """Tell whether there are too many days for one strip."""
-        return len(self.cells) > LONGEST_STRIP
+        return len(self.cells) > MAX_STRIP_DAYS
 
     @property
     def months(self) -> list[Month]:
@@ -139,7 +139,7 @@ def make_strip(kinds: Mapping[date, str], *, first: date, last: date) -> Strip |
     Returns:
         None if there are no days.
     """
-    first = max(first, last - (LONGEST - 1) * DAY)
+    first = max(first, last - (MAX_DAYS - 1) * DAY)
     if first > last:
         return None
     days = (first + number * DAY for number in range((last - first).days + 1))

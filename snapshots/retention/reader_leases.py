@@ -24,7 +24,7 @@ log = get_logger(__name__)
 LEASE = timedelta(hours=1)
 RENEWAL_SECONDS = 60.0
 # The longest that retention waits, even for a client that still takes a piece now and then.
-LONGEST = timedelta(days=1)
+MAX_LEASE = timedelta(days=1)
 
 
 class ReaderLease:
@@ -37,7 +37,7 @@ class ReaderLease:
 
     def extend(self) -> bool:
         """Keep the snapshot for a while; False if it is no longer stored."""
-        until = min(timezone.now() + LEASE, self._since + LONGEST)
+        until = min(timezone.now() + LEASE, self._since + MAX_LEASE)
         return self._replace(Snapshot.objects.completed(), [until])
 
     def renew(self) -> None:

@@ -45,13 +45,12 @@ from snapshots.storages.configured_storages import snapshot_storage
 log = get_logger(__name__)
 
 # A snapshot that kills its worker every time, for lack of memory say, must not be retried forever.
-MOST_ATTEMPTS = 5
+MAX_ATTEMPTS = 5
 # The audit log names only this many days; the snapshot's row has them all.
 MAX_NAMED = 20
 SHUT_DOWN = "The project was shut down before its backup was taken."
 INTERRUPTED = (
-    f"The backup was interrupted {MOST_ATTEMPTS} times and given up. "
-    "The next one runs as scheduled."
+    f"The backup was interrupted {MAX_ATTEMPTS} times and given up. The next one runs as scheduled."
 )
 UNEXPECTED = (
     "Something went wrong on our side. The operators' log has the details. "
@@ -88,7 +87,7 @@ class SnapshotJob(LeasedJob[Snapshot]):
     name = "snapshot"
     told = (EngineError,)
     unexpected = UNEXPECTED
-    max_attempts = MOST_ATTEMPTS
+    max_attempts = MAX_ATTEMPTS
     interrupted = INTERRUPTED
 
     def facts(self) -> dict[str, object]:

@@ -19,7 +19,7 @@ from snapshots.schedule.edit_conflicts import backup_settings_of, only_meant
 
 log = get_logger(__name__)
 
-SHORTEST_DAYS, LONGEST_DAYS = 1, 365
+MIN_DAYS, MAX_DAYS = 1, 365
 SCHEDULE_FIELDS = {"backup_time", "backup_time_zone"}
 
 
@@ -126,18 +126,13 @@ def parse_retention(value: str | int) -> int:
     """
     text = str(value).strip()
     # int() accepts signs, underscores and other scripts' digits, which are typing errors here.
-    if (
-        text.isascii()
-        and text.isdigit()
-        and len(text) < 10
-        and SHORTEST_DAYS <= int(text) <= LONGEST_DAYS
-    ):
+    if text.isascii() and text.isdigit() and len(text) < 10 and MIN_DAYS <= int(text) <= MAX_DAYS:
         return int(text)
     if not text:
-        raise ValueError(f"Enter a number of days, from {SHORTEST_DAYS} to {LONGEST_DAYS}.")
+        raise ValueError(f"Enter a number of days, from {MIN_DAYS} to {MAX_DAYS}.")
     raise ValueError(
         f"“{value}” is not a retention period. Give a whole number of days, "
-        f"from {SHORTEST_DAYS} to {LONGEST_DAYS}."
+        f"from {MIN_DAYS} to {MAX_DAYS}."
     )
 
 

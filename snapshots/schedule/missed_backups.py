@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from backups_portal.audit.models import AuditEvent
 from backups_portal.audit.recorder import record
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projects.due_times import LONGEST_GAP, last_run, local_date, next_run
+from backups_portal.projects.due_times import MAX_GAP, last_run, local_date, next_run
 from backups_portal.projects.models import MainDatabase, Project
 from backups_portal.ui.formats import day_and_time
 from snapshots.models import Snapshot
@@ -107,7 +107,7 @@ def _is_explained(newest: Snapshot, database: MainDatabase, now: datetime) -> bo
 
     A day gets only one backup. But if a later one exists that is bad, nothing is explained.
     """
-    if newest.taken_at is None or newest.taken_at <= now - LONGEST_GAP - LATE:
+    if newest.taken_at is None or newest.taken_at <= now - MAX_GAP - LATE:
         return False
     later = Snapshot.objects.bad().filter(project=database.pk, local_date__gt=newest.local_date)
     return not later.exists() and _next_due(newest, database) > now - LATE

@@ -41,7 +41,7 @@ from tests.realprojects import database_of, make_project
 from tests.takensnapshots import taken
 
 # Rows of paginated lists, and of lists on a project's own pages.
-MOST, TOKENS = 100, 30
+MAX_ROWS, TOKENS = 100, 30
 # The settings decide whether this is the API or the portal.
 APPLICATION = import_string(settings.WSGI_APPLICATION)
 NOTHING = engines["jinja2"].from_string("")
@@ -91,7 +91,7 @@ def project_with(rows: int) -> tuple[Client, dict[str, str]]:
     schedule = BackupSettings(now.time(), "UTC", 7, now + timedelta(hours=6))
     project = make_project(f"Project of {rows}", owner, schedule, rows=1_000)
     with open_database(database_of(project)) as opened:
-        add_devices(opened, min(rows, MOST) - 1)
+        add_devices(opened, min(rows, MAX_ROWS) - 1)
         ids = opened.execute("SELECT id::text FROM device LIMIT %s", [TOKENS]).fetchall()
     for (device_id,) in ids:
         new_token(database_of(project), device_id)
@@ -111,7 +111,7 @@ def _fill(project: Project, owner: Account, rows: int) -> Snapshot:
     event = partial(AuditEvent, project_id=project.pk, action="snapshot.completed")
     AuditEvent.objects.bulk_create([event() for _ in range(rows)], batch_size=2_000)
     # The list shows one page of them at most.
-    for _ in range(min(rows, MOST) - 1):
+    for _ in range(min(rows, MAX_ROWS) - 1):
         make_project_row(owner=owner)
         make_membership(project, make_account())
     analyze()

@@ -36,7 +36,7 @@ ENVIRONMENT = {
     "LOG_LEVEL": "ERROR",
 }
 # The tries per account and hour from all addresses, plus the owner's two sign-ins.
-MOST_LOOKED_AT = 50 + 2
+MAX_CHECKED = 50 + 2
 STATUSES = {"looked at": ("400", "401"), "refused": ("429",)}
 PATIENCE = 30.0
 
@@ -139,7 +139,7 @@ def _server_times(*logs: Path) -> dict[str, float | None]:
 def holds(figures: dict[str, Any]) -> bool:
     """Return whether guessing failed and the owner could still sign in."""
     return (
-        figures["reached the password hash"] <= MOST_LOOKED_AT
+        figures["reached the password hash"] <= MAX_CHECKED
         and not figures["other answers"]
         and not figures["right password from an attacker's address gets in"]
         and figures["right password from the owner's own address gets in"]

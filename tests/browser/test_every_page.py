@@ -14,7 +14,7 @@ from backups_portal.accounts.models import Account
 from restores.models import Restore
 from tests.access.table import TABLE
 from tests.accounts.test_security import shown_by_app
-from tests.browser.conftest import LEAST_SHIFT, Enter, Portal, open_context
+from tests.browser.conftest import MIN_SHIFT, Enter, Portal, open_context
 from tests.browser.page_states import STATES
 from tests.browser.pagechecks import assert_fits, judge
 from tests.browser.scene import Scene
@@ -49,10 +49,10 @@ def scene(portal: Portal) -> Scene:
 def assert_still(page: Page, address: str, looks: int = 3) -> None:
     """Assert that nothing moves during loading; a busy machine may shift it once, not always."""
     for _ in range(looks - 1):
-        if page.evaluate("window.shift") < LEAST_SHIFT:
+        if page.evaluate("window.shift") < MIN_SHIFT:
             return
         page.goto(address, wait_until="load")
-    assert page.evaluate("window.shift") < LEAST_SHIFT, page.evaluate("window.shifted")
+    assert page.evaluate("window.shift") < MIN_SHIFT, page.evaluate("window.shifted")
 
 
 @dataclass

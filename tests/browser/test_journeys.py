@@ -20,7 +20,7 @@ from snapshots.models import Snapshot
 from snapshots.tasks import run_schedule
 from tests import factories
 from tests.access.table import TABLE
-from tests.browser.conftest import LEAST_SHIFT, Enter, Portal
+from tests.browser.conftest import MIN_SHIFT, Enter, Portal
 from tests.browser.hands import PHONE, WAYS, Hand, hand
 from tests.browser.scene import Scene, live_project, lose_rows, set_settings, stored_backup
 from tests.conftest import running_worker
@@ -37,7 +37,7 @@ EMPTY = "Backup snapshots will appear here once they are created."
 # The wait for a restore or a backup (ms), with room for a busy machine.
 SOON = 30_000
 # The limit from the list of projects until lost data is back.
-MOST_CLICKS = 8
+MAX_CLICKS = 8
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def test_lost_data_moves_to_where_it_belongs_and_back(enter: Enter, scene: Scene
     expect(page.get_by_role("main")).to_have_count(1)
     person.press("Move the data")
     wait_for(person, page.get_by_text("Both sides agree"))
-    assert person.clicks <= MOST_CLICKS
+    assert person.clicks <= MAX_CLICKS
     expect(page.get_by_role("heading", name="3 records are back in Damaged")).to_be_focused()
     end = "Shut down the backup project \N{EN DASH} 0.068 USD an hour until then"
     expect(page.get_by_role("link", name=end)).to_be_visible()
@@ -271,7 +271,7 @@ def test_a_backup_appears_without_a_reload(enter: Enter, scene: Scene, width: in
     expect(page.locator("tbody tr")).to_have_count(1)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("window.neverReloaded")
-    assert page.evaluate("window.shift") < LEAST_SHIFT, "\n".join(page.evaluate("window.shifted"))
+    assert page.evaluate("window.shift") < MIN_SHIFT, "\n".join(page.evaluate("window.shifted"))
     assert Snapshot.objects.get(project=project).state == "completed"
 
 

@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 from standardwebhooks import Webhook
 
-from backups_portal.notifications.delivery import MOST_ATTEMPTS, deliver, send_again
+from backups_portal.notifications.delivery import MAX_ATTEMPTS, deliver, send_again
 from backups_portal.notifications.message_queue import plan_deliveries
 from backups_portal.notifications.models import Delivery
 from backups_portal.projects.models import Project
@@ -120,7 +120,7 @@ class TestAgain:
         happen("snapshot.failed", project, reason=REASON)
         (delivery_id,) = plan_deliveries(timezone.now())
         lost = {"state": State.RUNNING, "lease": uuid4(), "lease_until": timezone.now()}
-        Delivery.objects.update(**lost, attempts=MOST_ATTEMPTS + 2)
+        Delivery.objects.update(**lost, attempts=MAX_ATTEMPTS + 2)
         deliver(delivery_id)
         delivery = Delivery.objects.get()
         assert (delivery.state, hook.asked) == (State.FAILED, [])

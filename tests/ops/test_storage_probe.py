@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from backups_portal.ops import tasks
 from backups_portal.ops.storage_probe import (
-    LONGEST_TRY,
+    MAX_PROBE_TIME,
     copies_work,
     forget_probes,
     storage_works,
@@ -51,13 +51,13 @@ def test_what_a_killed_try_has_left_goes_when_it_is_old(
 
     assert forget_probes(storage, now) == 0
     assert probes(storage) == {*keys, LEFT}
-    assert forget_probes(storage, now + LONGEST_TRY + timedelta(minutes=1)) == 1
+    assert forget_probes(storage, now + MAX_PROBE_TIME + timedelta(minutes=1)) == 1
     assert probes(storage) == keys
     assert works()
 
 
 def test_each_round_of_the_sweep_tidies_both_storages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backups_portal.ops.storage_probe.LONGEST_TRY", -timedelta(minutes=1))
+    monkeypatch.setattr("backups_portal.ops.storage_probe.MAX_PROBE_TIME", -timedelta(minutes=1))
     first, second = snapshot_storage(), copy_storage()
     assert second
     for storage, works in ((first, storage_works), (second, copies_work)):
@@ -72,7 +72,7 @@ def test_each_round_of_the_sweep_tidies_both_storages(monkeypatch: pytest.Monkey
 
 
 def test_a_second_storage_that_is_away_keeps_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backups_portal.ops.storage_probe.LONGEST_TRY", -timedelta(minutes=1))
+    monkeypatch.setattr("backups_portal.ops.storage_probe.MAX_PROBE_TIME", -timedelta(minutes=1))
     storage = copy_storage()
     assert storage
     storage.put(LEFT, b"behind")

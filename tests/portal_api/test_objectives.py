@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from backups_portal.audit.models import AuditEvent
 from backups_portal.objectives.models import Objective
-from backups_portal.objectives.objective_settings import MOST
+from backups_portal.objectives.objective_settings import MAX_TARGETS
 from backups_portal.projects.models import Project
 from tests import factories
 from tests.portal_api.conftest import Program
@@ -71,8 +71,8 @@ def test_one_that_cannot_be_met_is_kept_and_warned_of(project: Project, program:
         ({"max_loss_hours": "26"}, "max_loss_hours"),
         ({"max_loss_hours": True}, "max_loss_hours"),
         ({"max_loss_hours": 1.5}, "max_loss_hours"),
-        ({"max_loss_hours": MOST["max_loss_hours"] + 1}, "max_loss_hours"),
-        ({"max_restore_minutes": MOST["max_restore_minutes"] + 1}, "max_restore_minutes"),
+        ({"max_loss_hours": MAX_TARGETS["max_loss_hours"] + 1}, "max_loss_hours"),
+        ({"max_restore_minutes": MAX_TARGETS["max_restore_minutes"] + 1}, "max_restore_minutes"),
         ({"max_loss": 26}, "max_loss"),
         ([], "body"),
     ],

@@ -265,7 +265,7 @@ def test_no_client_is_waited_for_longer_than_the_limit(
     monkeypatch.setattr(reader_leases, "RENEWAL_SECONDS", -1)
     pieces = zip_of(client, snapshot)
     next(pieces)
-    monkeypatch.setattr(reader_leases, "LONGEST", timedelta(minutes=10))
+    monkeypatch.setattr(reader_leases, "MAX_LEASE", timedelta(minutes=10))
     next(pieces)
     snapshot.refresh_from_db()
     assert not snapshot.is_being_read(timezone.now() + timedelta(minutes=10))

@@ -21,7 +21,7 @@ from snapshots.engine.storage import Storage
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.replication.copy_run import copy
 from snapshots.run import snapshot_run
-from snapshots.run.snapshot_run import MOST_ATTEMPTS, take
+from snapshots.run.snapshot_run import MAX_ATTEMPTS, take
 from tests.factories import make_snapshot
 
 DAY = timedelta(days=1)
@@ -92,7 +92,7 @@ def slow(project: Project, stored: Storage, patch: pytest.MonkeyPatch, _: Any) -
 
 
 def killed(project: Project, *_: object) -> None:
-    Snapshot.objects.update(attempts=MOST_ATTEMPTS)
+    Snapshot.objects.update(attempts=MAX_ATTEMPTS)
 
 
 def shut_down(project: Project, *_: object) -> None:

@@ -26,7 +26,7 @@ from tests.soak.processes import Outages
 DAY = timedelta(days=1)
 EVERY_SECONDS = 0.5
 # Snapshots of a project that wait or are being taken.
-MOST_UNFINISHED = 1
+MAX_UNFINISHED = 1
 
 # A running proof is left alone, because its worker locks its rows in another order.
 PROOFS = """UPDATE restores_proof SET created_at = created_at - interval '1 day'
@@ -103,7 +103,7 @@ class Days(threading.Thread):
                 return
             part_of_a_day = project_id.int % 10_000 / 10_000
             due = self._next.setdefault(project_id, now + part_of_a_day * self._seconds)
-            if now >= due and waiting <= MOST_UNFINISHED:
+            if now >= due and waiting <= MAX_UNFINISHED:
                 pass_day(project_id)
                 self.passed, self.late = self.passed + 1, self.late + now - due
                 self._next[project_id] = now + self._seconds

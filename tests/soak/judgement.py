@@ -18,7 +18,7 @@ from rich.console import Console
 from backups_portal.audit.hash_chain import verify
 from backups_portal.audit.models import AuditEvent
 from backups_portal.billing.models import Charge
-from backups_portal.ops.storage_probe import LONGEST_TRY, forget_probes
+from backups_portal.ops.storage_probe import MAX_PROBE_TIME, forget_probes
 from backups_portal.projects.models import Project
 from restores.models import Proof, Restore
 from restores.proof_check import ProofError
@@ -45,7 +45,7 @@ from tests.soak.watching import connections, growth, quarters, surplus
 READERS = 2
 LOGGED = re.compile(r"^(?P<at>\d{4}-\d\d-\d\d [\d:]{8}),\d+ (?:ERROR|CRITICAL) (?P<what>.*)", re.M)
 VARYING = re.compile(r"[0-9a-f]*\d[0-9a-f-]*")
-LONGEST = 160
+MAX_LENGTH = 160
 SHOWN = 10
 # On a busy machine it takes a while to notice a lost connection.
 LATE_SECONDS = 10
@@ -100,7 +100,7 @@ def sweep_everything() -> tuple[int, list[str]]:
     now = timezone.now()
     prune(now)
     # Delete probes' leftovers as if they were old enough, since processes were killed midway.
-    forget_probes(now + LONGEST_TRY)
+    forget_probes(now + MAX_PROBE_TIME)
     swept = [found for pk in each_project_id() if (found := sweep_project(pk)) is not None]
     return sum(one.removed for one in swept), [key for one in swept for key in one.missing]
 
@@ -196,7 +196,7 @@ def logged_errors(logs: Sequence[Path], outages: Outages) -> Counter[str]:
         for line in LOGGED.finditer(log.read_text(errors="replace")):
             at = datetime.fromisoformat(line["at"]).timestamp() - outages.offset
             if not outages.touch(at - LATE_SECONDS, at + 1):
-                found[VARYING.sub("…", line["what"])[:LONGEST]] += 1
+                found[VARYING.sub("…", line["what"])[:MAX_LENGTH]] += 1
     return found
 
 

@@ -291,10 +291,10 @@ def test_a_new_device_needs_whole_parameters(api: Api, parameter: dict[str, str]
 
 
 IMMUTABLE = {"name": "x", "type": "immutable"}
-MOST = {"day": 31, "week": 26, "month": 36, "quarter": 36}
+MAX_CHUNKS = {"day": 31, "week": 26, "month": 36, "quarter": 36}
 
 
-@pytest.mark.parametrize(("period", "most"), MOST.items())
+@pytest.mark.parametrize(("period", "most"), MAX_CHUNKS.items())
 def test_chunks_are_kept_up_to_a_number_that_fits_their_period(
     api: Api, period: str, most: int
 ) -> None:

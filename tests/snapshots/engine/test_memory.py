@@ -10,7 +10,7 @@ from django.conf import settings
 # 390 to 520 MB were seen for any amount of data: 160 of them are the interpreter and its libraries,
 # and the rest depends on how often loaders work at the same moment. Read whole it is 770 MB and
 # more.
-MOST = 620_000_000
+MAX_BYTES = 620_000_000
 
 
 @pytest.mark.parametrize(("kind", "length"), [("text", 2_000), ("metadata", 20_000)])
@@ -23,4 +23,4 @@ def test_long_texts_are_read_and_loaded_in_parts(kind: str, length: int) -> None
     found = json.loads(ran.stdout)
     assert found["logical bytes"] > 150_000_000
     assert found["segments"] >= 22
-    assert max(size for name, size in found.items() if name.endswith("peak bytes")) < MOST
+    assert max(size for name, size in found.items() if name.endswith("peak bytes")) < MAX_BYTES

@@ -4,14 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from snapshots.object_lock.lock_plan import HELD_FOR, MOST_SLACK, plan_lock
+from snapshots.object_lock.lock_plan import HELD_FOR, MAX_SLACK, plan_lock
 
 NOW = datetime(2026, 11, 25, 3, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
 @pytest.mark.parametrize(
-    ("days", "slack"), [(1, DAY / 7), (7, DAY), (28, 4 * DAY), (365, MOST_SLACK)]
+    ("days", "slack"), [(1, DAY / 7), (7, DAY), (28, 4 * DAY), (365, MAX_SLACK)]
 )
 def test_a_lock_lasts_until_the_snapshot_may_go_and_a_bit_longer(
     days: int, slack: timedelta

@@ -13,7 +13,7 @@ from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.due_times import local_date
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Snapshot
-from snapshots.reports.day_strip import KINDS, LONGEST, MISSED, make_strip
+from snapshots.reports.day_strip import KINDS, MAX_DAYS, MISSED, make_strip
 from snapshots.reports.recovery_readiness import readiness_of
 from tests import factories
 
@@ -158,15 +158,15 @@ class TestStrip:
 
 
 @given(
-    days=st.integers(0, 2 * LONGEST),
-    found=st.dictionaries(st.integers(0, 2 * LONGEST), st.sampled_from(list(KINDS))),
+    days=st.integers(0, 2 * MAX_DAYS),
+    found=st.dictionaries(st.integers(0, 2 * MAX_DAYS), st.sampled_from(list(KINDS))),
 )
 def test_each_day_has_a_cell_of_its_own(days: int, found: dict[int, str]) -> None:
     first = date(2025, 1, 1)
     known = {first + day * DAY: kind for day, kind in found.items() if day <= days}
     strip = make_strip(known, first=first, last=first + days * DAY)
     assert strip
-    shown = min(days + 1, LONGEST)
+    shown = min(days + 1, MAX_DAYS)
     assert sum(count for _, _, count in strip.counts) == shown
     cells = [cell for month in strip.months for cell in month.cells]
     assert [cell.day for cell in cells] == [strip.last - ago * DAY for ago in range(shown)][::-1]

@@ -19,7 +19,7 @@ from snapshots.engine.snapshot_writer import Source
 from snapshots.engine.storage import Storage
 from snapshots.models import Snapshot
 from snapshots.run import snapshot_run
-from snapshots.run.snapshot_run import INTERRUPTED, MOST_ATTEMPTS, SHUT_DOWN, take
+from snapshots.run.snapshot_run import INTERRUPTED, MAX_ATTEMPTS, SHUT_DOWN, take
 from snapshots.schedule.schedule_tick import queue_due
 from tests.at_once import at_once
 from tests.factories import make_snapshot
@@ -236,7 +236,7 @@ def test_one_that_is_queued_again_removes_what_its_failed_attempt_could_not(
 
 def test_a_snapshot_that_kills_its_workers_is_given_up(live_project: Project) -> None:
     snapshot = queued(live_project)
-    Snapshot.objects.update(attempts=MOST_ATTEMPTS)
+    Snapshot.objects.update(attempts=MAX_ATTEMPTS)
     take(snapshot.id)
     assert failed(snapshot) == INTERRUPTED
 

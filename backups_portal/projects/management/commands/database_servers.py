@@ -27,7 +27,7 @@ from backups_portal.ui.visible_names import name_problem
 
 NAME_LENGTH = 100
 # The maximum of the column's type.
-MOST_PROJECTS = 2**31 - 1
+MAX_PROJECTS = 2**31 - 1
 
 
 class Command(OperatorCommand):
@@ -158,9 +158,9 @@ def _fields(options: dict[str, Any]) -> dict[str, object]:
             raise CommandError("A weight is a number from 1 to 32767.")
         fields["weight"] = weight
     if (most := options["max_projects"]) is not None:
-        if not 0 <= most <= MOST_PROJECTS:
+        if not 0 <= most <= MAX_PROJECTS:
             raise CommandError(
-                f"The most databases is a number from 0 (no limit) to {MOST_PROJECTS}."
+                f"The most databases is a number from 0 (no limit) to {MAX_PROJECTS}."
             )
         fields["max_projects"] = most or None
     if (most := options["max_snapshots"]) is not None:
