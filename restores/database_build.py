@@ -92,7 +92,7 @@ class BuildJob(LeasedJob[RowT]):
         prefix: The prefix of the same database.
     """
 
-    told: tuple[type[Exception], ...] = (EngineError, ProvisioningError)
+    shown_errors: tuple[type[Exception], ...] = (EngineError, ProvisioningError)
     max_attempts = MAX_ATTEMPTS
     interrupted = f"It was interrupted {MAX_ATTEMPTS} times and given up."
 

@@ -79,7 +79,7 @@ class RestoreJob(BuildJob[Restore]):
     """One attempt at a restore."""
 
     name = "restore"
-    told = (EngineError, ProvisioningError, NameRefusedError, RightLostError)
+    shown_errors = (EngineError, ProvisioningError, NameRefusedError, RightLostError)
     unexpected = UNEXPECTED
 
     def facts(self) -> dict[str, object]:

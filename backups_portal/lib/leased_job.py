@@ -140,14 +140,14 @@ class LeasedJob(Generic[RowT]):
     Attributes:
         name: The job's name in the log.
         step: The current step.
-        told: Errors whose text owners may read; their `cause` is stored, too.
+        shown_errors: Errors whose text owners may read; their `cause` is stored, too.
         unexpected: The reason that owners read for any other error.
         max_attempts: Give up after this many attempts that stored no outcome; None: never.
         interrupted: The reason that owners read then.
     """
 
     name = "job"
-    told: tuple[type[Exception], ...] = ()
+    shown_errors: tuple[type[Exception], ...] = ()
     unexpected = ""
     max_attempts: int | None = None
     interrupted = ""
@@ -169,7 +169,7 @@ class LeasedJob(Generic[RowT]):
         Raises:
             django.db.OperationalError, django.db.InterfaceError: the control database went down;
                 the lease expires, and the tick sends the row again.
-            Exception: an error that is not in `told`, after the failure was stored.
+            Exception: an error that is not in `shown_errors`, after the failure was stored.
         """
         ticket = self.claim()
         row = self.rows().filter(pk=self.pk).first() if ticket else None
@@ -233,7 +233,7 @@ class LeasedJob(Generic[RowT]):
         """Return the reason, for people, and the cause, for programs."""
         if isinstance(error, SoftTimeLimitExceeded):
             return {"reason": self.too_long(), "cause": Cause.TIME_LIMIT}
-        if isinstance(error, (GivenUpError, *self.told)):
+        if isinstance(error, (GivenUpError, *self.shown_errors)):
             return {"reason": str(error), "cause": getattr(error, "cause", Cause.UNEXPECTED)}
         return {"reason": self.unexpected, "cause": Cause.UNEXPECTED}
 
@@ -289,7 +289,7 @@ class LeasedJob(Generic[RowT]):
             self.work()
         except (LeaseLostError, *CONTROL_DATABASE_AWAY):
             raise
-        except (GivenUpError, SoftTimeLimitExceeded, *self.told) as error:
+        except (GivenUpError, SoftTimeLimitExceeded, *self.shown_errors) as error:
             self._fail(error, log.warning, f"{self.name} failed")
         except Exception as error:
             self._fail(error, log.error, f"{self.name} failed unexpectedly")

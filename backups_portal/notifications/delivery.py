@@ -39,7 +39,7 @@ class DeliveryJob(LeasedJob[Delivery]):
     """One attempt at a delivery."""
 
     name = "delivery"
-    told = (UndeliveredError,)
+    shown_errors = (UndeliveredError,)
     unexpected = UNEXPECTED
     interrupted = INTERRUPTED
 

@@ -69,7 +69,7 @@ class TransferJob(LeasedJob[Transfer]):
     """An attempt at the queued work of a transfer."""
 
     name = "transfer"
-    told = (TransferError, RightLostError)
+    shown_errors = (TransferError, RightLostError)
     unexpected = UNEXPECTED
     max_attempts = MAX_ATTEMPTS
     interrupted = f"It was interrupted {MAX_ATTEMPTS} times."

@@ -132,7 +132,7 @@ class CopyJob(LeasedJob[SnapshotCopy]):
     """One attempt at a copy."""
 
     name = "copy"
-    told = (EngineError,)
+    shown_errors = (EngineError,)
     unexpected = UNEXPECTED
     max_attempts = MAX_ATTEMPTS
     interrupted = INTERRUPTED

@@ -85,7 +85,7 @@ class SnapshotJob(LeasedJob[Snapshot]):
     """One attempt at a snapshot."""
 
     name = "snapshot"
-    told = (EngineError,)
+    shown_errors = (EngineError,)
     unexpected = UNEXPECTED
     max_attempts = MAX_ATTEMPTS
     interrupted = INTERRUPTED

@@ -27,7 +27,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 UNEXPECTED = "Something went wrong."
 
 
-class ToldError(Exception):
+class ShownError(Exception):
     """An error whose text is for owners."""
 
     cause = Cause.STORAGE
@@ -37,7 +37,7 @@ class Job(LeasedJob[Snapshot]):
     """A job whose work a test defines."""
 
     name = "snapshot"
-    told = (ToldError,)
+    shown_errors = (ShownError,)
     unexpected = UNEXPECTED
     max_attempts = 3
     interrupted = "It was interrupted."
@@ -146,7 +146,7 @@ class TestEnd:
     @pytest.mark.parametrize(
         ("error", "reason", "cause"),
         [
-            (ToldError("The storage is away."), "The storage is away.", Cause.STORAGE),
+            (ShownError("The storage is away."), "The storage is away.", Cause.STORAGE),
             (GivenUpError("It is gone.", cause=Cause.REMOVED), "It is gone.", Cause.REMOVED),
             (SoftTimeLimitExceeded(), "It took too long.", Cause.TIME_LIMIT),
         ],
@@ -178,13 +178,13 @@ class TestEnd:
                 raise OperationalError("the audit log is away")
 
         with pytest.raises(OperationalError):
-            Unrecorded(snapshot, raising(ToldError("x"))).run()
+            Unrecorded(snapshot, raising(ShownError("x"))).run()
         assert Snapshot.objects.get().state == "running"
 
 
 class TestAgain:
     def test_it_waits_for_its_time_in_the_queue(self, snapshot: Snapshot) -> None:
-        job = Job(snapshot, raising(ToldError("The storage is away.")))
+        job = Job(snapshot, raising(ShownError("The storage is away.")))
         job.again = NOON
         row = run(job)
         assert (row.state, row.lease, row.lease_until) == ("queued", None, NOON)
@@ -223,7 +223,7 @@ class TestLost:
             lambda job: job.finish(state="completed"),
             lambda job: job.store(rows_done=1),
             lambda job: job.renew(),
-            raising(ToldError("Too late.")),
+            raising(ShownError("Too late.")),
             raising(SoftTimeLimitExceeded()),
         ],
     )
@@ -244,7 +244,7 @@ class TestLost:
     def test_a_row_that_is_removed_meanwhile_is_normal(self, snapshot: Snapshot) -> None:
         def act(job: Job) -> None:
             Snapshot.objects.all().delete()
-            raise ToldError("It is gone.")
+            raise ShownError("It is gone.")
 
         assert Job(snapshot, act).run()
 

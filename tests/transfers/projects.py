@@ -60,10 +60,10 @@ def add_readings(project: Project, count: int, device: str = DEVICE, **values: A
         send(connection, device_id=device, records=records)
 
 
-def run_csv(project: Project, work: str, path: str, device: str = DEVICE, **wishes: Any) -> Ran:
+def run_csv(project: Project, work: str, path: str, device: str = DEVICE, **options: Any) -> Ran:
     """Request a CSV file as a client, and make it."""
     request = CsvRequest.objects.create(
-        project=project, work=work, path=path, device=device, **wishes
+        project=project, work=work, path=path, device=device, **options
     )
     return csv_job.run_csv(request.pk)
 

@@ -19,7 +19,7 @@ from backups_portal.projects.access import RightLostError
 from backups_portal.projects.models import Project
 from backups_portal.transfers.csv_files import csv_import_export
 from backups_portal.transfers.csv_files.csv_format import BadLine, CsvError, read_rows
-from backups_portal.transfers.csv_files.csv_import import Wishes
+from backups_portal.transfers.csv_files.csv_import import ImportOptions
 from backups_portal.transfers.csv_files.csv_import_export import export_csv, import_csv
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.views import data_pages
@@ -69,13 +69,13 @@ def test_headers_must_be_known(text: str) -> None:
 def test_all_or_nothing_or_the_good_rows(backup: Project, owner: Account) -> None:
     before = count_rows(backup)
     file = io.BytesIO((HEAD + "a,1,,,,,\n,2,,,,,\nb,3,,,,,\n").encode())
-    shown = import_csv(backup, DEVICE, file, Wishes(is_preview=True), actor=owner)
+    shown = import_csv(backup, DEVICE, file, ImportOptions(is_preview=True), actor=owner)
     assert (len(shown.preview), shown.bad) == (2, 1)
     assert shown.in_words() == "Nothing would be imported. 1 row is bad."
     refused = import_csv(backup, DEVICE, file, actor=owner)
     assert (refused.rows, refused.errors[0].number) == (0, 3)
     assert count_rows(backup) == before
-    done = import_csv(backup, DEVICE, file, Wishes(good_only=True), actor=owner)
+    done = import_csv(backup, DEVICE, file, ImportOptions(good_only=True), actor=owner)
     assert (done.rows, done.bad) == (2, 1)
     assert count_rows(backup) == before + 2
 
@@ -211,7 +211,7 @@ def test_a_device_that_has_no_room_takes_nothing(
     lines = "variable,value\n" + "t,1\n" * 2
     file = io.BytesIO(lines.encode())
     with pytest.raises(TransferRefusedError, match="reached the limit of"):
-        import_csv(backup, DEVICE, file, Wishes(good_only=True), actor=owner)
+        import_csv(backup, DEVICE, file, ImportOptions(good_only=True), actor=owner)
     assert count_rows(backup) == before
     import_csv(backup, DEVICE, io.BytesIO(b"variable,value\nt,1\n"), actor=owner)
     assert count_rows(backup) == before + 1

@@ -100,7 +100,7 @@ def import_data(request: ApiRequest, device_id: str, body: Import) -> str:
     return "Data import added to the queue successfully!"
 
 
-def _queue(caller: Caller, work: str, device_id: str, path: str, **wishes: object) -> None:
-    asked = {"device": device_id, "path": path, "token": caller.token.id, **wishes}
+def _queue(caller: Caller, work: str, device_id: str, path: str, **options: object) -> None:
+    asked = {"device": device_id, "path": path, "token": caller.token.id, **options}
     request = CsvRequest.objects.create(project=caller.project, work=work, **asked)
     send_on_commit(run_csv, request.pk)

@@ -38,7 +38,7 @@ PREVIEWED = 10
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ImportOptions:
     """The options of an import.
 
     Attributes:
@@ -46,14 +46,14 @@ class Wishes:
         again: Also store rows that the device already has.
         is_preview: Check everything, but store nothing.
         others: Ignore unknown columns instead of refusing the file.
-        told: The most bad lines that are listed individually.
+        max_listed: The most bad lines that are listed individually.
     """
 
     good_only: bool = False
     again: bool = False
     is_preview: bool = False
     others: bool = False
-    told: int = MAX_LISTED
+    max_listed: int = MAX_LISTED
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Imported:
         preview: The first records.
     """
 
-    wishes: Wishes
+    options: ImportOptions
     rows: int = 0
     known: int = 0
     bad: int = 0
@@ -78,11 +78,11 @@ class Imported:
     @property
     def is_refused(self) -> bool:
         """Tell whether bad lines prevent the whole import."""
-        return bool(self.bad) and not self.wishes.good_only
+        return bool(self.bad) and not self.options.good_only
 
     def in_words(self) -> str:
         """Describe the outcome in sentences."""
-        would_be = "would be" if self.wishes.is_preview else ""
+        would_be = "would be" if self.options.is_preview else ""
         if self.is_refused or not (self.rows or self.known or self.bad):
             empty = "" if self.bad else ": the file has no rows"
             said = [f"Nothing {would_be or 'was'} imported{empty}."]
@@ -103,7 +103,9 @@ def _were(number: int) -> str:
     return "was" if number == 1 else "were"
 
 
-def import_file(connection: Connection, device: str, file: IO[bytes], wishes: Wishes) -> Imported:
+def import_file(
+    connection: Connection, device: str, file: IO[bytes], options: ImportOptions
+) -> Imported:
     """Store a file's records in one transaction: all, none, or the good ones.
 
     A preview makes the same checks without storing. An import waits for another one into the same
@@ -116,7 +118,7 @@ def import_file(connection: Connection, device: str, file: IO[bytes], wishes: Wi
     if file.seek(0, io.SEEK_END) > MAX_BYTES:
         raise TransferRefusedError(f"The file is larger than {MAX_BYTES / 1e6:g} MB.", field="file")
     file.seek(0)
-    done = Imported(wishes)
+    done = Imported(options)
     try:
         with connection.transaction() as transaction, open_text(file) as text:
             _import(connection, device, text, done)
@@ -133,24 +135,24 @@ def import_file(connection: Connection, device: str, file: IO[bytes], wishes: Wi
 
 
 def _import(connection: Connection, device: str, text: io.TextIOWrapper, done: Imported) -> None:
-    now, group, wishes = datetime.now(UTC), new_group(), done.wishes
-    if wishes.is_preview:
+    now, group, options = datetime.now(UTC), new_group(), done.options
+    if options.is_preview:
         find_series(connection, device, [])
     else:
         lock_device(connection, device)
     duplicates = Duplicates(connection, device, any_group=group)
-    records = _good(read_rows(text, now=now, group=group, others=wishes.others), done)
+    records = _good(read_rows(text, now=now, group=group, others=options.others), done)
     while batch := list(islice(records, ROWS_AT_ONCE)):
         done.preview += batch[: PREVIEWED - len(done.preview)]
         if done.is_refused:
             # Only look for more bad lines.
             continue
-        new = batch if wishes.again else duplicates.new_of(batch)
+        new = batch if options.again else duplicates.new_of(batch)
         done.known += len(batch) - len(new)
         done.rows += len(new)
-        if new and not wishes.is_preview:
+        if new and not options.is_preview:
             store(connection, device, new, now=now, most=settings.MUTABLE_DEVICE_ROWS)
-    if wishes.is_preview and done.rows and settings.MUTABLE_DEVICE_ROWS:
+    if options.is_preview and done.rows and settings.MUTABLE_DEVICE_ROWS:
         check_room(connection, device, done.rows, settings.MUTABLE_DEVICE_ROWS)
 
 
@@ -161,5 +163,5 @@ def _good(items: Iterator[tuple[int, Record] | BadLine], done: Imported) -> Iter
             yield item[1]
             continue
         done.bad += 1
-        if len(done.errors) < done.wishes.told:
+        if len(done.errors) < done.options.max_listed:
             done.errors.append(item)

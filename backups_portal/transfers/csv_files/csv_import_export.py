@@ -18,12 +18,12 @@ from backups_portal.projects.access import Permission, get_project, hold_right
 from backups_portal.projects.database_dsn import project_dsn, who_holds
 from backups_portal.projects.models import Project
 from backups_portal.transfers.commit_guard import guarded
-from backups_portal.transfers.csv_files.csv_import import Imported, Wishes, import_file
+from backups_portal.transfers.csv_files.csv_import import Imported, ImportOptions, import_file
 from backups_portal.transfers.errors import TransferRefusedError
 
 ROWS_AT_ONCE = 10_000
 RIGHT_SECONDS = 60.0
-DEFAULT = Wishes()
+DEFAULT = ImportOptions()
 LOCKED = "another session keeps data locked."
 
 
@@ -84,7 +84,12 @@ def _read(
 
 
 def import_csv(
-    project: Project, device: str, file: IO[bytes], wishes: Wishes = DEFAULT, *, actor: Account
+    project: Project,
+    device: str,
+    file: IO[bytes],
+    options: ImportOptions = DEFAULT,
+    *,
+    actor: Account,
 ) -> Imported:
     """Store the records of a CSV file, or preview it; see csv_import.py.
 
@@ -99,7 +104,7 @@ def import_csv(
     def published() -> Iterator[None]:
         with transaction.atomic():
             hold_right(actor, Permission.MANAGE_BACKUPS, project)
-            if not wishes.is_preview:
+            if not options.is_preview:
                 _record_import(project, name, done, actor)
             yield
 
@@ -111,7 +116,7 @@ def import_csv(
             guarded(connection, published),
         ):
             name = device_name(connection, device)
-            done = import_file(connection, device, file, wishes)
+            done = import_file(connection, device, file, options)
     except psycopg.errors.LockNotAvailable as error:
         held = who_holds(project, of_rows=True)
         raise TransferRefusedError(f"Nothing was imported: {LOCKED} {held}".strip()) from error

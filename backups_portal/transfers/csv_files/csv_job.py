@@ -29,7 +29,7 @@ from backups_portal.projects.models import Project
 from backups_portal.transfers.commit_guard import guarded
 from backups_portal.transfers.csv_files import csv_import
 from backups_portal.transfers.csv_files.csv_format import MAX_BYTES, write_csv
-from backups_portal.transfers.csv_files.csv_import import Imported, Wishes
+from backups_portal.transfers.csv_files.csv_import import Imported, ImportOptions
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.models import CsvRequest
 from snapshots.schedule.task_limit import limit_seconds, too_long
@@ -73,7 +73,7 @@ class CsvJob(LeasedJob[CsvRequest]):
     """An attempt at a file: all of it, or only a file with the reason."""
 
     name = "csv"
-    told = (TransferRefusedError, *AWAY)
+    shown_errors = (TransferRefusedError, *AWAY)
     unexpected = (
         "Something unexpected went wrong. Try again; if it fails again, tell your operator."
     )
@@ -230,10 +230,10 @@ class CsvJob(LeasedJob[CsvRequest]):
     def _store(self, connection: Connection) -> Imported:
         """Store the records, and write files that explain what was left out."""
         path = self.row.path
-        done = Imported(Wishes(again=self.row.again, others=True, told=TOLD))
+        done = Imported(ImportOptions(again=self.row.again, others=True, max_listed=TOLD))
         delete_files(connection, [errors_path(path), skipped_path(path)])
         try:
-            done = self._read_file(connection, done.wishes)
+            done = self._read_file(connection, done.options)
             problems = [f"Line {line.number}: {line.reason}" for line in done.errors]
         except TransferRefusedError as error:
             done.bad, problems = 1, [error.message]
@@ -243,11 +243,11 @@ class CsvJob(LeasedJob[CsvRequest]):
             _put_lines(connection, skipped_path(path), [done.in_words()])
         return done
 
-    def _read_file(self, connection: Connection, wishes: Wishes) -> Imported:
+    def _read_file(self, connection: Connection, options: ImportOptions) -> Imported:
         if find_file(connection, self.row.path) is None:
             raise TransferRefusedError(f"There is no file {self.row.path}.")
         with spool_file(connection, self.row.path) as file:
-            return csv_import.import_file(connection, self.row.device, file, wishes)
+            return csv_import.import_file(connection, self.row.device, file, options)
 
     def _check_right(self, connection: Connection) -> None:
         """Check the token and the device again; hold both in the transaction."""

@@ -15,13 +15,13 @@ def check_names(source: Connection, choice: Choice, project_name: str) -> None:
     """Raise TransferRefusedError if the source lacks a device or variable."""
     if choice.devices and (lacking := lacking_devices(source, choice.devices)):
         noun = "device" if len(lacking) == 1 else "devices"
-        told = f"{project_name} has no {noun} {_listed(lacking)}."
-        raise TransferRefusedError(told, field="devices")
+        problem = f"{project_name} has no {noun} {_listed(lacking)}."
+        raise TransferRefusedError(problem, field="devices")
     if choice.variables and (lacking := _lacking_variables(source, choice)):
         noun = "a variable" if len(lacking) == 1 else "variables"
         who = "None of the chosen devices" if choice.devices else "No device"
-        told = f"{who} of {project_name} has {noun} {_listed(lacking)}."
-        raise TransferRefusedError(told, field="variables")
+        problem = f"{who} of {project_name} has {noun} {_listed(lacking)}."
+        raise TransferRefusedError(problem, field="variables")
 
 
 def lacking_devices(source: Connection, ids: Iterable[str]) -> list[str]:
@@ -46,5 +46,5 @@ def _lacking_variables(source: Connection, choice: Choice) -> list[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    told = ", ".join(names[:MAX_NAMED])
-    return told if len(names) <= MAX_NAMED else f"{told} and {len(names) - MAX_NAMED} more"
+    listed = ", ".join(names[:MAX_NAMED])
+    return listed if len(names) <= MAX_NAMED else f"{listed} and {len(names) - MAX_NAMED} more"

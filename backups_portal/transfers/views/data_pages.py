@@ -10,7 +10,7 @@ from backups_portal.projects.database_dsn import why_silent
 from backups_portal.projects.models import Project
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.transfers.csv_files.csv_format import MAX_BYTES
-from backups_portal.transfers.csv_files.csv_import import Wishes
+from backups_portal.transfers.csv_files.csv_import import ImportOptions
 from backups_portal.transfers.csv_files.csv_import_export import (
     export_csv,
     import_csv,
@@ -95,7 +95,7 @@ class DataView(ProjectPermissionMixin, ListBehindMixin, RefusingFormView):
                 self.project,
                 values["device"],
                 values["file"],
-                Wishes(
+                ImportOptions(
                     good_only=values["good_rows"],
                     again=values["again"],
                     is_preview="preview" in self.request.POST,
@@ -105,7 +105,7 @@ class DataView(ProjectPermissionMixin, ListBehindMixin, RefusingFormView):
         except psycopg.Error as error:
             form.add_error(None, why_silent(self.project, error))
             return self.form_invalid(form)
-        is_refused = done.is_refused and not done.wishes.is_preview
+        is_refused = done.is_refused and not done.options.is_preview
         context = self.get_context_data(form=form, done=done)
         is_error = is_refused and "HX-Request" not in self.request.headers
         return self.render_to_response(context, status=400 if is_error else 200)

@@ -15,7 +15,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.projectdb.record_writer import send
 from backups_portal.projects.access import RightLostError
 from backups_portal.projects.models import Membership, Project
-from backups_portal.transfers.csv_files.csv_import import Imported, Wishes
+from backups_portal.transfers.csv_files.csv_import import Imported, ImportOptions
 from backups_portal.transfers.csv_files.csv_import_export import export_csv, import_csv
 from backups_portal.transfers.errors import TransferRefusedError
 from tests.factories import make_account
@@ -25,18 +25,18 @@ HEAD = "variable,value,group,unit,location,metadata,time\n"
 ROW = "t,1,g,C,,,2026-01-01T00:00:00Z\n"
 
 
-def bring_in(project: Project, owner: Account, text: str, **wishes: bool) -> Imported:
+def bring_in(project: Project, owner: Account, text: str, **options: bool) -> Imported:
     file = io.BytesIO(text.encode())
-    return import_csv(project, DEVICE, file, Wishes(**wishes), actor=owner)
+    return import_csv(project, DEVICE, file, ImportOptions(**options), actor=owner)
 
 
 def refusal(
     project: Project, owner: Account, device: str, text: str, *, is_preview: bool
 ) -> tuple[str | None, str]:
     """Return the field and the message that refuse a file."""
-    file, wishes = io.BytesIO(text.encode()), Wishes(is_preview=is_preview)
+    file, options = io.BytesIO(text.encode()), ImportOptions(is_preview=is_preview)
     with pytest.raises(TransferRefusedError) as refused:
-        import_csv(project, device, file, wishes, actor=owner)
+        import_csv(project, device, file, options, actor=owner)
     return refused.value.field, refused.value.message
 
 
@@ -189,7 +189,7 @@ class TestPreview:
         other = "e" * 24
         add_truck(backup, other, type="immutable", chunk_period="day", chunk_retention=1)
         file = io.BytesIO((HEAD + ROW * 5).encode())
-        done = import_csv(backup, other, file, Wishes(is_preview=True), actor=owner)
+        done = import_csv(backup, other, file, ImportOptions(is_preview=True), actor=owner)
         assert (done.rows, count_rows(backup)) == (5, 10)
 
     @pytest.mark.parametrize("button", ["preview", "import"])

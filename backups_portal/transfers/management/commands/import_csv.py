@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.projects.command_lookup import find_project, owner_of
-from backups_portal.transfers.csv_files.csv_import import Imported, Wishes
+from backups_portal.transfers.csv_files.csv_import import Imported, ImportOptions
 from backups_portal.transfers.csv_files.csv_import_export import import_csv
 
 
@@ -36,7 +36,7 @@ class Command(OperatorCommand):
                     project,
                     options["device"],
                     file,
-                    Wishes(
+                    ImportOptions(
                         good_only=options["good_rows"],
                         again=options["again"],
                         is_preview=options["preview"],
@@ -55,7 +55,7 @@ class Command(OperatorCommand):
             counts = {"rows": done.rows, "already_there": done.known, "bad": done.bad}
             self.write_json({**counts, "errors": errors})
             return
-        for item in done.preview if done.wishes.is_preview else []:
+        for item in done.preview if done.options.is_preview else []:
             value = item.text if item.number is None else item.number
             self.stdout.write(f"{item.time:%F %T}  {item.variable} = {value} {item.unit or ''}")
         for error in errors:
