@@ -12,7 +12,7 @@ from backups_portal.tagoio_api.streams.events import heard, publish
 MAX_INSPECTED = 10_000
 
 
-def tell_of_data(prefix: str, device_id: str, items: Sequence[object]) -> None:
+def publish_data(prefix: str, device_id: str, items: Sequence[object]) -> None:
     """Publish stored records if a client listens; else just ask Redis once."""
     data, inspector = f"device_data.{device_id}", f"device_inspector.{device_id}"
     for name in heard(prefix, [data, inspector]):

@@ -14,7 +14,7 @@ from backups_portal.projectdb.record_filter import Window
 from backups_portal.projectdb.record_reader import Device, Page
 from backups_portal.projectdb.record_writer import delete_of_device, send
 from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, Caller
-from backups_portal.tagoio_api.data.data_events import tell_of_data
+from backups_portal.tagoio_api.data.data_events import publish_data
 from backups_portal.tagoio_api.data.data_queries import DataQuery, parse_data_query
 from backups_portal.tagoio_api.envelope import ApiError, as_json, raw_success
 from backups_portal.tagoio_api.requests.json_bodies import body_of
@@ -152,7 +152,7 @@ def send_data(request: ApiRequest, device_id: str) -> str:
     if not count:
         find_device(request.auth, device_id, [])
     else:
-        tell_of_data(request.auth.project.prefix, device_id, items)
+        publish_data(request.auth.project.prefix, device_id, items)
     return f"{count} Data Added"
 
 
