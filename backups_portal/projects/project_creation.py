@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, time
 
 import psycopg
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 from django.utils.text import slugify
 
@@ -134,7 +134,9 @@ def publish_project(
         sealed_password=keyring().seal(instance.password, PASSWORD_PURPOSE),
         created_by=owner,
     )
-    # The new row keeps the server from being removed now; it may have been a moment ago.
+    # Foreign keys are checked, and lock what they name, at the commit unless it is done here: only
+    # from now on the server cannot be removed. It may have been a moment ago.
+    connection.check_constraints()
     if not DatabaseServer.objects.filter(pk=instance.server.pk).exists():
         raise ProvisioningError("The database server was removed meanwhile.", cause=Cause.REMOVED)
     Membership.objects.create(project=project, account=owner, role=Membership.Role.OWNER)

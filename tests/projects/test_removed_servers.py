@@ -1,20 +1,28 @@
 """A server that holds no project any more is taken off the lists; its name is free again."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.core.management.base import CommandError
-from django.db import IntegrityError
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from backups_portal.audit.models import AuditEvent
 from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.projectdb.provisioning import ProvisioningError
 from backups_portal.projects.due_times import parse_time
+from backups_portal.projects.errors import ServerRefusedError
 from backups_portal.projects.models import DatabaseServer, Project
 from backups_portal.projects.project_creation import BackupSettings, Instance, publish_project
-from backups_portal.projects.servers import check_servers, choose_server, register_server
+from backups_portal.projects.servers import (
+    check_servers,
+    choose_server,
+    register_server,
+    remove_server,
+)
 from tests.factories import make_account, make_project_row
 from tests.projects.test_servers import run, server
 
@@ -67,20 +75,42 @@ def test_one_that_is_unknown_is_named() -> None:
         remove("lost")
 
 
+def publish(lost: DatabaseServer) -> Project:
+    return publish_project(
+        instance=Instance(lost, "0a1b2c3d", "secret"),
+        name="Cold Chain",
+        owner=make_account(),
+        settings=BackupSettings(parse_time("03:00"), "UTC", 7, timezone.now()),
+        quote=current_quote(),
+        reason="",
+    )
+
+
 def test_a_restore_that_was_under_way_publishes_no_project_there() -> None:
     lost = server("lost", is_open=False)
     remove("lost")
-    plan = BackupSettings(parse_time("03:00"), "UTC", 7, timezone.now())
     with pytest.raises(ProvisioningError, match="removed"):
-        publish_project(
-            instance=Instance(lost, "0a1b2c3d", "secret"),
-            name="Cold Chain",
-            owner=make_account(),
-            settings=plan,
-            quote=current_quote(),
-            reason="",
-        )
+        publish(lost)
     assert not DatabaseServer.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_server_that_a_project_is_just_published_on_stays() -> None:
+    lost = server("lost", is_open=False)
+
+    def remove_now() -> None:
+        with closing(connection):
+            remove_server("lost")
+
+    with ThreadPoolExecutor() as pool:
+        with transaction.atomic():
+            publish(lost)
+            removal = pool.submit(remove_now)
+            with suppress(TimeoutError):
+                removal.result(timeout=1)
+        with pytest.raises(ServerRefusedError, match=r"holds 1.project"):
+            removal.result()
+    assert DatabaseServer.objects.get() == lost
 
 
 def test_two_that_are_in_use_have_two_names() -> None:
