@@ -41,6 +41,7 @@ WANTED = Q(
     snapshot__verdict=Snapshot.Verdict.PASSED,
     snapshot__project__state=Project.State.ACTIVE,
     snapshot__project__main_database__warm_restore=True,
+    server__removed_at=None,
 ) & ~Q(snapshot__project__main_database__proof_policy=MainDatabase.ProofPolicy.OFF)
 
 

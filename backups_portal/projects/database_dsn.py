@@ -19,7 +19,7 @@ PASSWORD_PURPOSE = "database password"  # noqa: S105 - names what is sealed, is 
 
 
 class ServerDownError(psycopg.OperationalError):
-    """The server failed its last check, so connecting would only take long."""
+    """The server failed its last check, so connecting would only take long; or it was removed."""
 
 
 def keyring() -> Keyring:
@@ -28,7 +28,13 @@ def keyring() -> Keyring:
 
 
 def server_url(server: DatabaseServer) -> str:
-    """Return the URL by which the portal makes databases on a server."""
+    """Return the URL by which the portal makes databases on a server.
+
+    Raises:
+        ServerDownError: the server was removed, with its address.
+    """
+    if server.removed_at:
+        raise ServerDownError("The database server was removed.")
     return keyring().open(server.sealed_url, SERVER_PURPOSE)
 
 

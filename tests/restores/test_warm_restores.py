@@ -17,9 +17,10 @@ from backups_portal.audit.models import AuditEvent
 from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.tokens import TokenGrant, create_token, find_token
 from backups_portal.projects.database_dsn import admin_dsn, keyring, project_dsn
-from backups_portal.projects.models import MainDatabase, Project
+from backups_portal.projects.models import DatabaseServer, MainDatabase, Project
+from backups_portal.projects.servers import remove_server
 from restores.models import Proof, Restore
-from restores.orphan_databases import drop_leftovers
+from restores.orphan_databases import drop_leftovers, has_leftovers
 from restores.proof_queue import queue_proof
 from restores.proof_run import run_proof
 from restores.warm_restores import kept_for, switch_warm_restore
@@ -115,6 +116,20 @@ def take_next(project: Project) -> Snapshot:
     queued.refresh_from_db()
     assert queued.state == Snapshot.State.COMPLETED, queued.reason
     return queued
+
+
+def test_on_a_server_that_was_removed_it_is_neither_taken_over_nor_waited_for(
+    kept: Proof, snapshot: Snapshot, owner: Account
+) -> None:
+    """Proofs go to the server with most room, which need not be the project's."""
+    removed = DatabaseServer.objects.create(name="lost", is_open=False)
+    Proof.objects.filter(pk=kept.pk).update(server=removed)
+    remove_server("lost")
+    assert kept_for(snapshot) is None
+    restore = run(ask(snapshot, owner))
+    assert (restore.state, restore.was_warm) == (Restore.State.COMPLETED, False), restore.reason
+    assert drop_leftovers(timezone.now()) == [kept.database]
+    assert not has_leftovers(timezone.now())
 
 
 def test_it_is_taken_over_once(kept: Proof, snapshot: Snapshot, owner: Account) -> None:
