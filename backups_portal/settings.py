@@ -246,7 +246,7 @@ SNAPSHOT_SPREAD = timedelta(seconds=env.int("SNAPSHOT_SPREAD_SECONDS", default=0
 # Proofs queued or running at a time, in addition to the workers' backups and restores.
 PROOFS_AT_ONCE = env.int("PROOFS_AT_ONCE", default=4)
 SNAPSHOT_FULL_EVERY = timedelta(days=env.int("SNAPSHOT_FULL_EVERY_DAYS", default=28, most=MAX_DAYS))
-# Minutes before each retry of a failed snapshot, on the same local day only. Empty: a failure is
+# Minutes before each retry of a failed snapshot, until the next one is due. Empty: a failure is
 # final.
 SNAPSHOT_RETRY_MINUTES = env.list("SNAPSHOT_RETRY_MINUTES", cast=int, default=[5, 15, 45])
 # The same for restores after transient faults, such as an unreachable server or storage.

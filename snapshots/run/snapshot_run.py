@@ -15,7 +15,7 @@ from backups_portal.lib.leased_job import GivenUpError, LeasedJob, Ran, back_off
 from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.thread_pool import workers_for
 from backups_portal.projects.database_dsn import admin_dsn, who_holds
-from backups_portal.projects.due_times import next_run
+from backups_portal.projects.due_times import last_run
 from backups_portal.projects.models import Project
 from snapshots.engine.errors import EngineError, StorageError
 from snapshots.engine.layout import manifest_key
@@ -70,15 +70,17 @@ def take(snapshot_id: UUID) -> Ran:
 def retry_at(snapshot: Snapshot, now: datetime) -> datetime | None:
     """Return when a failed snapshot is retried; None if it is not.
 
-    It is retried until the next run is due, which takes another snapshot.
+    It is retried until the run after its own is due, which takes another snapshot.
 
     Args:
         snapshot: With its project and main database; `failures` excludes the current one.
     """
     then = back_off(settings.SNAPSHOT_RETRY_MINUTES, snapshot.failures, now)
     planned = snapshot.project.main_database
-    following = next_run(now, planned.backup_time, planned.backup_time_zone)
-    return then if then and then < following else None
+    if then is None:
+        return None
+    run = last_run(then, planned.backup_time, planned.backup_time_zone)
+    return then if snapshot.local_date >= run.local_date else None
 
 
 class SnapshotJob(LeasedJob[Snapshot]):

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from snapshots.run import snapshot_run
 from snapshots.run.snapshot_run import MAX_ATTEMPTS, take
 from tests.factories import make_snapshot
 
-DAY = timedelta(days=1)
 State = Snapshot.State
 Break = Callable[[Project, Storage, pytest.MonkeyPatch, Any], None]
 
@@ -148,11 +146,9 @@ def test_what_a_snapshot_fails_for(
 
 
 def test_what_is_tried_again_keeps_the_cause_until_it_worked(
-    live_project: Project, settings: Any, monkeypatch: pytest.MonkeyPatch
+    live_project: Project, settings: Any
 ) -> None:
     settings.SNAPSHOT_RETRY_MINUTES = [5]
-    # A retry is before the next run, whatever the hour of the test.
-    monkeypatch.setattr("snapshots.run.snapshot_run.next_run", lambda now, *_: now + DAY)
     database = live_project.database
     gone(live_project)
     waiting = attempt(queued(live_project))

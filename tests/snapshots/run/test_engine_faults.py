@@ -1,7 +1,6 @@
 """A snapshot's outcome if its engine, database or lease fails."""
 
 import uuid
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from snapshots.run.snapshot_run import UNEXPECTED, take
 from tests.factories import make_project_row
 from tests.snapshots.run.test_snapshot_run import failed, manifests, queued
 
-DAY = timedelta(days=1)
 State = Snapshot.State
 
 
@@ -73,7 +71,6 @@ class TestFaults:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         settings.SNAPSHOT_RETRY_MINUTES = retries
-        monkeypatch.setattr("snapshots.run.snapshot_run.next_run", lambda now, *_: now + DAY)
         holders = []
 
         def work(*args: Any, **kwargs: Any) -> None:

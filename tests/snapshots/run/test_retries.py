@@ -8,6 +8,7 @@ from django.test import Client
 from django.utils import timezone
 
 from backups_portal.audit.models import AuditEvent
+from backups_portal.projects.due_times import local_date
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Snapshot
 from snapshots.run import snapshot_run
@@ -50,7 +51,8 @@ def test_waits_grow_and_end_with_the_next_run(
 ) -> None:
     project = make_project_row()
     MainDatabase.objects.update(backup_time=time(), backup_time_zone=zone)
-    snapshot = make_snapshot(project, taken_at=now, failures=failures)
+    day = local_date(now, zone)
+    snapshot = make_snapshot(project, local_date=day, failures=failures)
     then = retry_at(Snapshot.objects.get(pk=snapshot.pk), now)
     assert then == (None if minutes is None else now + timedelta(minutes=minutes))
 
@@ -61,6 +63,18 @@ def test_a_backup_of_late_in_the_day_is_tried_again_after_midnight() -> None:
     snapshot = make_snapshot(project, taken_at=LATE, failures=1)
     then = retry_at(Snapshot.objects.get(pk=snapshot.pk), LATE)
     assert then == LATE + timedelta(minutes=15)
+
+
+def test_one_that_fails_after_the_next_run_was_due_is_not_tried_again() -> None:
+    """It was made up for just before that run, or took a day."""
+    project = make_project_row()
+    MainDatabase.objects.update(backup_time=time(13), backup_time_zone="UTC")
+    snapshot = make_snapshot(project, local_date=NOON.date() - timedelta(days=1))
+    row = Snapshot.objects.get(pk=snapshot.pk)
+    before = timedelta(minutes=50)
+    assert retry_at(row, NOON + before) == NOON + before + timedelta(minutes=5)
+    assert retry_at(row, NOON + timedelta(minutes=58)) is None
+    assert retry_at(row, NOON + timedelta(minutes=65)) is None
 
 
 class TestRetries:
