@@ -13,8 +13,7 @@ from backups_portal.lib.failure_causes import CAUSE_LENGTH
 
 # The unfinished states that every leased row has; all others are final.
 QUEUED, RUNNING = "queued", "running"
-# Nothing waits longer: a later time was written by a clock that ran ahead.
-FARTHEST = timedelta(days=2)
+DAYS = timedelta(days=2)
 
 
 class LeaseLostError(Exception):
@@ -24,6 +23,21 @@ class LeaseLostError(Exception):
 def message_counts_for() -> timedelta:
     """Return how long a message may wait before it counts as lost."""
     return 5 * settings.LEASE
+
+
+def longest_wait() -> timedelta:
+    """Return more than any wait, with these settings.
+
+    A time further ahead was written by a clock that ran ahead.
+    """
+    retries = (
+        settings.SNAPSHOT_RETRY_MINUTES,
+        settings.RESTORE_RETRY_MINUTES,
+        # A receiver may ask for one pause as long as all of them.
+        settings.NOTIFICATION_RETRY_MINUTES,
+    )
+    minutes = timedelta(minutes=max(map(sum, retries)))
+    return DAYS + minutes + settings.SNAPSHOT_SPREAD + message_counts_for()
 
 
 class LeaseQuerySet(models.QuerySet[Any]):
@@ -39,7 +53,7 @@ class LeaseQuerySet(models.QuerySet[Any]):
 
     def without_early(self, now: datetime) -> Self:
         """Leave out the queued rows whose retry is not due yet."""
-        return self.exclude(Q(state=QUEUED, retry_at__gt=now, retry_at__lt=now + FARTHEST))
+        return self.exclude(Q(state=QUEUED, retry_at__gt=now, retry_at__lt=now + longest_wait()))
 
     def send_again(self, now: datetime, *, limit: int) -> list[uuid.UUID]:
         """Find rows whose message or worker may have been lost.
@@ -105,7 +119,7 @@ class LeaseQuerySet(models.QuerySet[Any]):
 def _is_over(now: datetime) -> Q:
     """Select the rows whose lease, message or wait is over."""
     until = Q(lease_until=None) | Q(lease_until__lt=now)
-    return until | Q(lease_until__gt=now + FARTHEST)
+    return until | Q(lease_until__gt=now + longest_wait())
 
 
 class Leased(models.Model):

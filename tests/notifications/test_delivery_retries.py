@@ -60,6 +60,19 @@ class TestAgain:
         assert Webhook(secret).verify(second.body, second.headers)
         assert send_again(timezone.now() + timedelta(days=1)) == []
 
+    def test_a_wait_of_days_is_no_clock_that_ran_ahead(
+        self, project: Project, choose: Choose, hook: Receiver, settings: Any
+    ) -> None:
+        settings.NOTIFICATION_RETRY_MINUTES = [3 * 24 * 60]
+        choose(webhook=hook.url)
+        hook.answers = [503, 200]
+        happen("snapshot.failed", project, reason=REASON)
+        (delivery,) = tell()
+        assert send_again(timezone.now() + timedelta(hours=1)) == []
+        deliver(delivery.pk)
+        assert len(hook.asked) == 1
+        assert send_again(timezone.now() + timedelta(days=3, minutes=1)) == [delivery.pk]
+
     def test_after_all_tries_it_failed(
         self, project: Project, choose: Choose, hook: Receiver
     ) -> None:
