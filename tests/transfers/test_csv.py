@@ -7,7 +7,7 @@ from unittest import mock
 
 import pytest
 from django.core.management import call_command
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.template.response import TemplateResponse
 from django.test import Client
 from pytest_django import Settings
@@ -114,6 +114,22 @@ def test_an_export_ends_within_a_minute_of_the_right_to_it(
     Account.objects.filter(pk=owner.pk).update(is_active=False)
     with pytest.raises(RightLostError):
         list(under_way)
+
+
+def test_an_export_outlasts_an_outage_of_the_portals_database(
+    backup: Project, owner: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether its reader still has the right is asked again a minute later."""
+    complete = "".join(export_csv(backup, DEVICE, actor=owner))
+    monkeypatch.setattr(csv_import_export, "RIGHT_SECONDS", -1.0)
+    under_way = export_csv(backup, DEVICE, actor=owner)
+
+    def away(*_: object) -> None:
+        raise OperationalError("the database system is shutting down")
+
+    monkeypatch.setattr(csv_import_export, "hold_right", away)
+    monkeypatch.setattr(connection, "close", lambda: None)
+    assert "".join(under_way) == complete
 
 
 def test_the_page_exports_previews_and_imports(backup: Project, owner: Account) -> None:

@@ -3,8 +3,10 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import IO
 
+import django.db
 import psycopg
 from django.db import transaction
 from psycopg import Connection, ServerCursor
@@ -12,6 +14,8 @@ from psycopg import Connection, ServerCursor
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
 from backups_portal.lib import pgsession
+from backups_portal.lib.database_outage import DJANGO_ERRORS
+from backups_portal.lib.loggers import get_logger
 from backups_portal.projectdb.devices import device_name
 from backups_portal.projectdb.record_csv import RecordRow, write_rows
 from backups_portal.projects.access import Permission, get_project, hold_right
@@ -20,6 +24,8 @@ from backups_portal.projects.models import Project
 from backups_portal.transfers.commit_guard import guarded
 from backups_portal.transfers.csv_files.csv_import import Imported, ImportOptions, import_file
 from backups_portal.transfers.errors import TransferRefusedError
+
+log = get_logger(__name__)
 
 ROWS_AT_ONCE = 10_000
 RIGHT_SECONDS = 60.0
@@ -44,11 +50,18 @@ def export_csv(project: Project, device: str, *, actor: Account) -> Iterator[str
         raise
     record(action="data.exported", actor=actor, project=project, subject=name)
 
-    @transaction.atomic
-    def still_allowed() -> None:
-        hold_right(actor, Permission.MANAGE_BACKUPS, project)
+    return write_rows(_read(connection, records, partial(_check_right, actor, project)))
 
-    return write_rows(_read(connection, records, still_allowed))
+
+def _check_right(actor: Account, project: Project) -> None:
+    """Check again what was checked when the file was begun, maybe hours ago."""
+    try:
+        with transaction.atomic():
+            hold_right(actor, Permission.MANAGE_BACKUPS, project)
+    except DJANGO_ERRORS:
+        # It may be restarting, which is no reason to end the file.
+        log.warning("could not check an export's right", project=project.pk, exc_info=True)
+        django.db.connection.close()
 
 
 def _find_records(connection: Connection, device: str) -> tuple[str, ServerCursor]:
@@ -71,14 +84,14 @@ def _find_records(connection: Connection, device: str) -> tuple[str, ServerCurso
 
 
 def _read(
-    connection: Connection, records: ServerCursor, still_allowed: Callable[[], None]
+    connection: Connection, records: ServerCursor, check_right: Callable[[], None]
 ) -> Iterator[RecordRow]:
     checked = time.monotonic()
     with closing(connection), records:
         for row in records:
             # A slow client reads for hours.
             if time.monotonic() - checked > RIGHT_SECONDS:
-                still_allowed()
+                check_right()
                 checked = time.monotonic()
             yield row
 
