@@ -103,6 +103,12 @@ def ask(port: int, host: str, path: str, body: bytes | None = None) -> http.clie
     pytest.fail("nginx does not listen")
 
 
+def test_nginx_can_tell_a_file_that_ends_early_from_a_complete_one() -> None:
+    """HTTP/1.0, its default, has no chunks: whatever ends a file, it would look complete."""
+    printed = example("nginx")
+    assert printed.count("proxy_http_version 1.1;") == printed.count("proxy_pass ") == 2
+
+
 def test_nginx_as_printed(proxy: int, behind: dict[str, str]) -> None:
     # A request that bypasses the proxy is redirected to HTTPS; the proxy overwrites forged headers.
     direct = http.client.HTTPConnection(urlsplit(behind["http://127.0.0.1:8000"]).netloc)
