@@ -8,6 +8,7 @@ import os
 import pwd
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from backups_portal.audit.recorder import acting_by_command
@@ -26,7 +27,7 @@ class ByOperator(BaseCommand):
                 return super().execute(*args, **options)
             except (*DJANGO_ERRORS, *DRIVER_ERRORS) as error:
                 raise CommandError(outage_in_words(error)) from error
-            except (RefusedError, FullError) as error:
+            except (RefusedError, FullError, PermissionDenied) as error:
                 raise CommandError(str(error)) from error
 
 

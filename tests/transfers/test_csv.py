@@ -7,6 +7,7 @@ from unittest import mock
 
 import pytest
 from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.db import OperationalError, connection
 from django.template.response import TemplateResponse
 from django.test import Client
@@ -130,6 +131,15 @@ def test_an_export_outlasts_an_outage_of_the_portals_database(
     monkeypatch.setattr(csv_import_export, "hold_right", away)
     monkeypatch.setattr(connection, "close", lambda: None)
     assert "".join(under_way) == complete
+
+
+def test_commands_say_whose_account_was_closed(
+    backup: Project, owner: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_import_export, "RIGHT_SECONDS", -1.0)
+    Account.objects.filter(pk=owner.pk).update(is_active=False)
+    with pytest.raises(CommandError, match=r"The account of .* is closed, so this was stopped\."):
+        call_command("export_csv", backup.slug, DEVICE, stdout=io.StringIO())
 
 
 def test_the_page_exports_previews_and_imports(backup: Project, owner: Account) -> None:
