@@ -104,9 +104,10 @@ def remove_server(name: str) -> None:
             f"“{name}” accepts new projects. Close it first: `database_servers set {name} --close`."
         )
     if held := Project.objects.with_database().filter(server=server).count():
+        them, their = ("it", "its") if held == 1 else ("them", "their")
         raise ServerRefusedError(
-            f"“{name}” holds {count(held, 'project')}. Restore {'it' if held == 1 else 'them'} "
-            "elsewhere and shut down what is here; it can go once their grace period is over."
+            f"“{name}” holds {count(held, 'project')}. Restore {them} on another server, and shut "
+            f"{them} down here: “{name}” can be removed once {their} grace period is over."
         )
     DatabaseServer.objects.filter(pk=server.pk).update(removed_at=timezone.now(), sealed_url=b"")
     record(action="server.removed", actor=None, subject=name)
@@ -203,9 +204,11 @@ def _note(server: DatabaseServer, trouble: str, now: datetime) -> None:
     """Store the result of a check; log and audit a change."""
     was_away = server.unreachable_since is not None
     since = (server.unreachable_since or now) if trouble else None
-    DatabaseServer.objects.filter(pk=server.pk).update(
+    if not DatabaseServer.objects.filter(pk=server.pk).update(
         checked_at=now, unreachable_since=since, trouble=trouble
-    )
+    ):
+        # It was removed meanwhile.
+        return
     if trouble and not was_away:
         log.error("database server does not answer: %s", trouble, server=server.name)
         record(action="server.away", actor=None, subject=server.name)

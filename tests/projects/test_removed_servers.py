@@ -45,6 +45,20 @@ def test_it_leaves_the_lists_and_its_row_stays_for_removed_projects() -> None:
     assert list(events) == ["server.removed"]
 
 
+def test_one_that_is_removed_while_it_is_asked_is_not_called_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server("lost", is_open=False)
+
+    def ask(*_: object, **__: object) -> list[str]:
+        remove_server("lost")
+        return ["timeout expired"]
+
+    monkeypatch.setattr("backups_portal.projects.servers.run_parallel", ask)
+    check_servers()
+    assert [event.action for event in AuditEvent.objects.all()] == ["server.removed"]
+
+
 def test_a_new_server_may_have_its_name() -> None:
     lost = server("lost", is_open=False)
     remove("lost")
@@ -56,7 +70,14 @@ def test_a_new_server_may_have_its_name() -> None:
     ("is_open", "project", "why"),
     [
         (True, None, "“lost” accepts new projects. Close it first"),
-        (False, {"state": "active"}, "“lost” holds 1.project. Restore it elsewhere"),
+        (
+            False,
+            {"state": "active"},
+            (
+                "“lost” holds 1.project. Restore it on another server, and shut it down here: "
+                "“lost” can be removed once its grace period is over."
+            ),
+        ),
         (False, {"state": "shut_down", "shut_down_at": timezone.now()}, "“lost” holds 1.project"),
     ],
 )
