@@ -1,4 +1,4 @@
-"""Limit how many snapshots read one database server at the same time."""
+"""Limit how many snapshots read one server at the same time, and one project: one."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from backups_portal.lib.leases import message_counts_for
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projects.models import DatabaseServer
+from backups_portal.projects.models import DatabaseServer, Project
 from snapshots.models import Snapshot
 
 log = get_logger(__name__)
@@ -21,7 +21,7 @@ WAIT = timedelta(minutes=1)
 
 @transaction.atomic
 def claim(snapshot_id: UUID) -> UUID | None:
-    """Claim a snapshot if its database server has room for one more.
+    """Claim a snapshot if its database server has room, and no other of its project is taken.
 
     Returns:
         The ticket, or None if the snapshot is done, claimed by another worker, early, or must wait.
@@ -31,14 +31,35 @@ def claim(snapshot_id: UUID) -> UUID | None:
     limited = DatabaseServer.objects.filter(max_snapshots__isnull=False)
     server = limited.select_for_update(no_key=True).filter(projects__snapshots=snapshot_id).first()
     if server and server.pk in full_servers(now, asking=snapshot_id):
-        # A snapshot with a retry time already has its next turn.
-        waiting = Snapshot.objects.filter(pk=snapshot_id, state=Snapshot.State.QUEUED)
-        waiting.exclude(retry_at__gt=now).update(lease_until=now + WAIT)
+        _wait(snapshot_id, now)
         log.info("no room on the server", server=server.name, snapshot=snapshot_id)
+        return None
+    if _has_other_under_way(snapshot_id):
+        _wait(snapshot_id, now)
+        log.info("another snapshot of its project is being taken", snapshot=snapshot_id)
         return None
     unfinished = Snapshot.objects.all().without_early(now)
     fresh = {"started_at": now, "rows_done": 0, "rows_total": None, "bytes_done": 0}
     return unfinished.claim(snapshot_id, lease=settings.LEASE, **fresh)
+
+
+def _has_other_under_way(snapshot_id: UUID) -> bool:
+    """Tell whether another snapshot of the project is being taken; lock the project.
+
+    One that is made up for may still be read when the next one is due. Both would forget the same
+    marks of changes, and the later one would fail.
+    """
+    rows = Project.objects.select_for_update(no_key=True, of=("self",))
+    project = rows.filter(snapshots=snapshot_id).first()
+    running = Snapshot.objects.filter(project=project, state=Snapshot.State.RUNNING)
+    others = running.exclude(pk=snapshot_id)
+    return others.exclude(pk__in=others.unleased()).exists()
+
+
+def _wait(snapshot_id: UUID, now: datetime) -> None:
+    # A snapshot with a retry time already has its next turn.
+    waiting = Snapshot.objects.filter(pk=snapshot_id, state=Snapshot.State.QUEUED)
+    waiting.exclude(retry_at__gt=now).update(lease_until=now + WAIT)
 
 
 def full_servers(now: datetime, *, asking: UUID | None = None) -> set[int]:

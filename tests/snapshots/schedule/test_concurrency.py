@@ -22,10 +22,12 @@ from snapshots import tasks
 from snapshots.models import Snapshot
 from snapshots.schedule.concurrency import WAIT, claim, next_in_line
 from snapshots.schedule.schedule_tick import heal, queue_due
+from tests.at_once import at_once
 from tests.conftest import running_worker
-from tests.factories import make_project_row, make_server
+from tests.factories import make_project_row, make_server, make_snapshot
 from tests.projectdatabases import Target, main_database, open_database
 
+DAY = timedelta(days=1)
 QUEUED = Snapshot.State.QUEUED
 PATIENCE = 60.0
 
@@ -132,6 +134,33 @@ class TestClaim:
             retry_at=timezone.now() + timedelta(minutes=5), reason="x", failures=1
         )
         assert next_in_line(first) == []
+
+
+def two_of_one_project() -> list[UUID]:
+    """Make yesterday's snapshot, made up for after an outage, and today's, which has come due."""
+    project, now = make_project_row(), timezone.now()
+    days = [make_snapshot(project, taken_at=now - age, state=QUEUED) for age in (DAY, DAY * 0)]
+    return [one.pk for one in days]
+
+
+@pytest.mark.django_db
+def test_a_project_is_not_read_by_two_at_once() -> None:
+    """Both would forget the same marks of changes, and the later one would fail."""
+    earlier, later = two_of_one_project()
+    assert claim(earlier)
+    assert claim(later) is None
+    assert heal(timezone.now()) == []
+    assert heal(timezone.now() + WAIT + timedelta(seconds=1)) == [earlier, later]
+    # Its worker was lost: no other waits for it.
+    Snapshot.objects.filter(pk=earlier).update(lease_until=timezone.now() - settings.LEASE)
+    assert claim(later)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_at_once_do_not_read_one_project() -> None:
+    taken: list[UUID | None] = []
+    at_once(*(lambda pk=pk: taken.append(claim(pk)) for pk in two_of_one_project()))
+    assert [ticket is None for ticket in taken].count(True) == 1
 
 
 @pytest.mark.django_db(transaction=True)
