@@ -232,11 +232,11 @@ def test_numbers_are_brought_back_to_the_last_digit(source: Target, target: Targ
 
 def test_ids_of_devices_are_renamed(source: Target, target: Target) -> None:
     """As they are in what a move creates."""
-    add(source, [("gateway", DEVICE)], [("peer", f"tago:{DEVICE}")])
+    add(source, [("gateway", DEVICE), (f"of {DEVICE}", "1")], [("peer", f"tago:{DEVICE}")])
     add_device(target, OTHER, "Truck a")
     assert changes(Transfer(source, target, ONLY))[0] == ("tag", "gateway", [], [OTHER])
     moved(source, target)
-    assert tags_of(target, OTHER) == [("gateway", OTHER)]
+    assert tags_of(target, OTHER) == [("gateway", OTHER), (f"of {OTHER}", "1")]
     assert parameters_of(target, OTHER)[0][1:3] == ("peer", f"tago:{OTHER}")
     assert changes(Transfer(source, target, ONLY)) == []
 

@@ -110,6 +110,7 @@ def read_sought(
         return [
             replace(
                 one,
+                key=renamed_text(one.key, other_ids),
                 stored=renamed_text(one.stored, other_ids),
                 text=renamed_text(one.text, other_ids),
             )
