@@ -22,6 +22,8 @@ TOGETHER = 200
 MAX_LISTED = 200
 MAX_CHANGES = 20
 MAX_TEXT = 80
+# The tags of a device as rows; none if its owner has stored something else there.
+EACH_TAG = "jsonb_array_elements(CASE jsonb_typeof(tags) WHEN 'array' THEN tags ELSE '[]' END)"
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,12 @@ class SettingsChanges:
 
 
 # Of columns `tags` and `parameters`, each entry as the fields of Entry.
-ENTRIES = """coalesce((SELECT jsonb_agg(jsonb_build_array(
+ENTRIES = f"""coalesce((SELECT jsonb_agg(jsonb_build_array(
             coalesce(tag ->> 'key', ''), tag::text, coalesce(tag ->> 'value', '')) ORDER BY place)
-        FROM jsonb_array_elements(tags) WITH ORDINALITY AS each_one (tag, place)), '[]'),
+        FROM {EACH_TAG} WITH ORDINALITY AS each_one (tag, place)), '[]'),
     coalesce((SELECT jsonb_agg(jsonb_build_array(
             one ->> 'key', one ->> 'value', one ->> 'value', one ->> 'id') ORDER BY one ->> 'id')
-        FROM jsonb_array_elements(parameters) AS each_one (one)), '[]')"""
+        FROM jsonb_array_elements(parameters) AS each_one (one)), '[]')"""  # noqa: S608 - constants
 READ = f"""SELECT id::text, {ENTRIES} FROM (
     SELECT id, tags, (SELECT jsonb_agg(to_jsonb(own)) FROM device_parameter AS own
         WHERE device_id = device.id) AS parameters

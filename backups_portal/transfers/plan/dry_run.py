@@ -19,7 +19,7 @@ from backups_portal.transfers.move.batches import (
     judge_batch,
 )
 from backups_portal.transfers.move.device_map import Device, Match, match_devices
-from backups_portal.transfers.move.device_settings import SettingsChanges, find_changes
+from backups_portal.transfers.move.device_settings import EACH_TAG, SettingsChanges, find_changes
 from backups_portal.transfers.move.lane_digests import Slice
 from backups_portal.transfers.move.new_tokens import count_tokens
 from backups_portal.transfers.move.resource_copy import CREATED, REPLACED, Placement, plan_kind
@@ -211,14 +211,14 @@ def _read_devices(
     connection: Connection, choice: Choice, ids: tuple[str, ...] | None
 ) -> list[Device]:
     rows = connection.execute(
-        """SELECT device.id::text, device.name,
+        f"""SELECT device.id::text, device.name,
                   coalesce(array_agg(DISTINCT serie_number)
-                           FILTER (WHERE serie_number IS NOT NULL), '{}'),
-                  coalesce((SELECT tag ->> 'value' FROM jsonb_array_elements(device.tags) AS tag
+                           FILTER (WHERE serie_number IS NOT NULL), '{{}}'),
+                  coalesce((SELECT tag ->> 'value' FROM {EACH_TAG} AS tag
                             WHERE tag ->> 'key' = %(tag)s LIMIT 1), '')
            FROM device LEFT JOIN token ON device_id = device.id
            WHERE %(ids)s::text[] IS NULL OR device.id = ANY(%(ids)s::text[])
-           GROUP BY device.id ORDER BY device.id""",
+           GROUP BY device.id ORDER BY device.id""".encode(),  # noqa: S608 - a constant
         {"tag": choice.tag, "ids": None if ids is None else list(ids)},
     )
     return [Device(key, name, tuple(serials), tag) for key, name, serials, tag in rows]
