@@ -203,8 +203,14 @@ def _texts(key: str, entries: Sequence[Entry]) -> list[str]:
     texts = [one.text for one in entries if one.key == key]
     if OPENING.search(key):
         return [HIDDEN] * bool(texts)
-    shown = texts[:MAX_CHANGES]
-    return [text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…" for text in shown]
+    return [_shown(text) for text in texts[:MAX_CHANGES]]
+
+
+def _shown(text: str) -> str:
+    """Cut a long value; leave out JSON that names a secret anywhere."""
+    if text.lstrip()[:1] in ("{", "[") and OPENING.search(text):
+        return HIDDEN
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 
 def _line(match: Match, changes: list[JsonObject]) -> JsonObject:
