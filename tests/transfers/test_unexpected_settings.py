@@ -2,9 +2,12 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
+import psycopg
 import pytest
 
+from backups_portal.transfers.move import settings_copy, settings_undo
 from restores.snapshot_loader import Target
 from tests.transfers.engine import add_device
 from tests.transfers.test_device_settings import (
@@ -17,6 +20,7 @@ from tests.transfers.test_device_settings import (
     everything,
     moved,
     parameters_of,
+    tags_of,
 )
 
 NEW = "INSERT INTO device_parameter VALUES (%s, %s, 'interval', '7')"
@@ -55,3 +59,72 @@ def test_values_that_name_a_secret_are_not_shown(
         assert settings.devices == 1
         assert "hush" not in str(settings)
         assert str(settings).count("not shown") == 2
+
+
+def test_moves_are_undone_from_the_last_to_the_first(source: Target, target: Target) -> None:
+    add(source, [SITE], [INTERVAL])
+    add(target, [("site", "South")], [("interval", "5"), ("interval", "6")])
+    states, transfers = [], []
+    for value in ("60", "99", "7"):
+        change(source, "UPDATE device_parameter SET value = %s", value)
+        states.append(everything(target))
+        transfers.append(moved(source, target))
+    while transfers:
+        assert transfers.pop().undo().kept == []
+        assert everything(target) == states.pop()
+
+
+def test_an_earlier_move_takes_nothing_away_from_a_later_one(
+    source: Target, target: Target
+) -> None:
+    add(source, [SITE], [INTERVAL])
+    add(target, [], [("interval", "5")])
+    first = moved(source, target)
+    between = everything(target)
+    change(source, "UPDATE device_parameter SET value = '99'")
+    last = moved(source, target)
+    now = everything(target)
+    assert [one["reason"] for one in first.undo().kept] == ["they were edited since"]
+    assert everything(target) == now
+    assert last.undo().kept == []
+    assert everything(target) == between
+
+
+def test_a_parameter_that_came_during_a_move_outlives_an_undo(
+    source: Target, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client adds it after the move has noted what was there."""
+    add(source, [], [INTERVAL])
+    add(target, [], [("interval", "5")])
+    write = settings_copy._add
+
+    def adding(*args: Any) -> list[str]:
+        change(target, NEW, "f" * 24, DEVICE)
+        return write(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(settings_copy, "_add", adding)
+        transfer = moved(source, target)
+    there = everything(target)
+    assert [one["reason"] for one in transfer.undo().kept] == ["they were edited since"]
+    assert everything(target) == there
+    assert [one[2] for one in parameters_of(target)] == ["60", "7"]
+
+
+def test_a_parameter_that_comes_during_an_undo_stays(
+    source: Target, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client adds it after the undo has found that nothing was edited."""
+    add(source, [SITE], [INTERVAL])
+    add(target, [], [("interval", "5")])
+    transfer = moved(source, target)
+    execute = psycopg.Connection.execute
+
+    def adding(self: psycopg.Connection[Any], query: Any, *args: Any) -> psycopg.Cursor[Any]:
+        if query is settings_undo.TAKE:
+            change(target, NEW, "f" * 24, DEVICE)
+        return execute(self, query, *args)
+
+    monkeypatch.setattr(psycopg.Connection, "execute", adding)
+    assert transfer.undo().device_settings == 1
+    assert (tags_of(target), [one[2] for one in parameters_of(target)]) == ([], ["5", "7"])

@@ -30,10 +30,9 @@ DIGEST = """encode(sha256(convert_to(jsonb_build_array(device.tags, (
         FROM device_parameter WHERE device_id = device.id
     ))::text, 'UTF8')), 'hex')"""
 # Records and new parameters, whose foreign keys lock the device too, need not wait.
-LOCKS = (
-    "SELECT FROM device WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE",
-    "SELECT FROM device_parameter WHERE device_id = ANY(%s) ORDER BY id FOR UPDATE",
-)
+HOLD_DEVICES = "SELECT FROM device WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+HOLD_PARAMETERS = """SELECT id::text FROM device_parameter WHERE device_id = ANY(%s)
+    ORDER BY id FOR UPDATE"""
 DONE = """SELECT id::text FROM transfer_resource
     WHERE (transfer_id, kind) = (%s, %s) AND id = ANY(%s)"""
 KEEP = """INSERT INTO transfer_resource (transfer_id, kind, id, source_id, replaced, written)
@@ -53,16 +52,22 @@ CHANGE = """UPDATE device_parameter SET value = edit.value, sent = false
     FROM unnest(%s::text[], %s::text[]) AS edit (id, value) WHERE device_parameter.id = edit.id"""
 ADD = """INSERT INTO device_parameter (device_id, id, key, value)
     SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[])"""
-NOTE = f"""UPDATE transfer_resource AS resource
+# A parameter that somebody adds meanwhile is not ours: an undo then finds settings edited.
+NOTE = f"""WITH device_parameter AS (SELECT * FROM device_parameter WHERE id = ANY(%s))
+    UPDATE transfer_resource AS resource
     SET written = jsonb_build_object('digest', {DIGEST}, 'updated_at', updated_at)
     FROM device WHERE (transfer_id, kind) = (%s, %s)
         AND resource.id = device.id AND device.id = ANY(%s)"""  # noqa: S608 - a constant
 
 
-def lock_settings(target: Connection, ids: Sequence[str]) -> None:
-    """Keep the settings of devices from being edited until the transaction ends."""
-    for statement in LOCKS:
-        target.execute(statement, [list(ids)])
+def lock_settings(target: Connection, ids: Sequence[str]) -> list[str]:
+    """Keep the settings of devices from being edited until the transaction ends.
+
+    Returns:
+        The ids of the parameters that are held; others may come meanwhile.
+    """
+    target.execute(HOLD_DEVICES, [list(ids)])
+    return [key for (key,) in target.execute(HOLD_PARAMETERS, [list(ids)])]
 
 
 def bring_back_settings(
@@ -107,6 +112,7 @@ class Edits:
 
     Attributes:
         heads: Of each device that changes: its ids, and the keys of parameters that do.
+        known: Ids of the parameters that were there.
         tags: By device: all its tags, as JSON.
         dropped: Ids of parameters.
         changed: Their new values, by id.
@@ -114,6 +120,7 @@ class Edits:
     """
 
     heads: list[dict[str, object]] = field(default_factory=list)
+    known: list[str] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
     changed: dict[str, str] = field(default_factory=dict)
@@ -129,6 +136,7 @@ class Edits:
         elif not keys:
             return
         self.heads.append({"source": source, "target": target, "keys": keys})
+        self.known += [one.id for one in there.parameters]
         wanted, found = by_key(sought.parameters), by_key(there.parameters)
         for key in keys:
             self._add_parameters(target, wanted[key], found.get(key, []))
@@ -167,19 +175,17 @@ def _write(work: Placing, edits: Edits) -> None:
     target.execute(WRITE_TAGS, [list(edits.tags), list(edits.tags.values())])
     target.execute(DROP, [edits.dropped])
     target.execute(CHANGE, [list(edits.changed), list(edits.changed.values())])
-    _add(target, edits.added)
-    target.execute(NOTE, [*about.values(), [head["target"] for head in edits.heads]])
+    ours = [*edits.known, *_add(target, edits.added)]
+    target.execute(NOTE, [ours, *about.values(), [head["target"] for head in edits.heads]])
 
 
-def _add(target: Connection, added: list[tuple[str, Entry]]) -> None:
+def _add(target: Connection, added: list[tuple[str, Entry]]) -> list[str]:
     """Add parameters under the ids that they have in the source, if these are free."""
     ids = [one.id for _, one in added]
     rows = target.execute("SELECT id::text FROM device_parameter WHERE id = ANY(%s)", [ids])
     taken = {key for (key,) in rows}
-    columns = (
-        [device for device, _ in added],
-        [new_resource_id() if key in taken else key for key in ids],
-        [one.key for _, one in added],
-        [one.stored for _, one in added],
-    )
+    ids = [new_resource_id() if key in taken else key for key in ids]
+    devices, entries = [device for device, _ in added], [one for _, one in added]
+    columns = (devices, ids, [one.key for one in entries], [one.stored for one in entries])
     target.execute(ADD, columns)
+    return ids

@@ -16,7 +16,7 @@ JUDGE = f"""SELECT resource.id::text, device.name, {DIGEST} = written ->> 'diges
     WHERE {PLACE} AND resource.id = ANY(%(ids)s) ORDER BY resource.id"""  # noqa: S608
 TAKE = f"""DELETE FROM device_parameter AS mine USING transfer_resource AS resource
     WHERE {PLACE} AND resource.id = ANY(%(ids)s)
-        AND device_id = resource.id AND replaced -> 'keys' ? mine.key
+        AND device_id = resource.id AND replaced -> 'keys' ? mine.key AND mine.id = ANY(%(held)s)
     RETURNING device_id::text, mine.key, sent AND NOT EXISTS (
         SELECT FROM jsonb_to_recordset(replaced -> 'parameters') AS old (id text, value text)
         WHERE (old.id, old.value) = (mine.id, mine.value))"""  # noqa: S608 - constants
@@ -63,7 +63,7 @@ def undo_settings(
 
 
 def _put_back(target: Connection, transfer: str, batch: list[str], done: Undone) -> None:
-    lock_settings(target, batch)
+    held = lock_settings(target, batch)
     about = {"transfer": transfer, "kind": KIND, "ids": batch}
     good = []
     for device, name, is_untouched in target.execute(JUDGE, about):
@@ -73,7 +73,7 @@ def _put_back(target: Connection, transfer: str, batch: list[str], done: Undone)
             reason = "it was deleted since" if name is None else "they were edited since"
             done.kept.append({"kind": KIND, "id": device, "name": name or "", "reason": reason})
     ours = {**about, "ids": good}
-    taken = target.execute(TAKE, ours).fetchall()
+    taken = target.execute(TAKE, {**ours, "held": held}).fetchall()
     seen = [(device, key) for device, key, is_read in taken if is_read]
     keys = {"devices": [device for device, _ in seen], "keys": [key for _, key in seen]}
     target.execute(PUT, {**ours, **keys})
