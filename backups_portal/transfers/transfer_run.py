@@ -180,7 +180,7 @@ class TransferJob(LeasedJob[Transfer]):
                 on_batch=lambda outcome: self._note_rows(chosen_rows(outcome), plan.rows),
                 guard=self._right,
             )
-            if self.row.chosen().brings_settings:
+            if plan.settings is not None:
                 done = compare_settings(left, right, plan, transfer=transfer)
                 plan = replace(plan, settings=done)
             plan = plan.as_done(read_placed(right, transfer))

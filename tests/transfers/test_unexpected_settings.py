@@ -8,8 +8,9 @@ import psycopg
 import pytest
 
 from backups_portal.transfers.move import settings_copy, settings_undo
+from backups_portal.transfers.plan.dry_run import Plan
 from restores.snapshot_loader import Target
-from tests.transfers.engine import add_device
+from tests.transfers.engine import Transfer, add_device
 from tests.transfers.test_device_settings import (
     DEVICE,
     INTERVAL,
@@ -128,3 +129,14 @@ def test_a_parameter_that_comes_during_an_undo_stays(
     monkeypatch.setattr(psycopg.Connection, "execute", adding)
     assert transfer.undo().device_settings == 1
     assert (tags_of(target), [one[2] for one in parameters_of(target)]) == ([], ["5", "7"])
+
+
+def test_a_plan_of_an_older_version_brings_nothing_back(source: Target, target: Target) -> None:
+    """Its dry run has shown no settings to the owner."""
+    add(source, [SITE], [INTERVAL])
+    add(target, [], [])
+    before = everything(target)
+    transfer = Transfer(source, target, ONLY)
+    transfer.plan = Plan.from_json({**transfer.dry_run().as_json(), "settings": None})
+    transfer.run()
+    assert everything(target) == before

@@ -93,7 +93,8 @@ def move(
     if todo:
         work = Work(routes, lanes, job.choice.rule, plan.known)
         _move_slices(source, target, todo, _Run(work, transfer, total, on_batch), guard)
-    if job.choice.brings_settings:
+    # A dry run of an older version has not shown them.
+    if plan.settings is not None:
         pairs = [(match.source, match.target) for match in plan.there if match.target]
         bring_back_settings(placing, pairs, lambda: on_batch(total))
     on_batch(total)
