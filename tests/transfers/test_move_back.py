@@ -121,5 +121,10 @@ def test_the_restore_says_what_is_back_already(client: Client, restore: Restore)
     assert "8,425 records were moved back to Cold Chain" in text
     assert "Move Truck" not in text
     assert f'href="/projects/{rescued(restore).slug}/transfers/{transfer.pk}/"' in text
+    sums |= {"stored": 0, "chosen": 0, "device_settings": 2}
+    Transfer.objects.update(report={"summary": sums})
+    text = " ".join(client.get(page).text.split())
+    assert "Tags and parameters of 2 devices were brought back to Cold Chain" in text
+    assert "0 records" not in text
     Transfer.objects.update(state="undone")
     assert "Move Truck" in client.get(page).text
