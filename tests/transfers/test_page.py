@@ -9,7 +9,10 @@ from django.test import Client
 from django.utils import timezone
 
 from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.plan.selection import Choice, DeviceSettings
 from tests import factories
+
+SETTINGS = Choice(device_settings=DeviceSettings.ONLY).as_json()
 
 pytestmark = pytest.mark.django_db
 
@@ -76,9 +79,17 @@ def test_a_form_with_nothing_in_it_says_what_to_choose(client: Client) -> None:
             "9,000"),
         # An older version wrote no sums.
         ({"work": "move", "state": "completed"}, "— of 9,000 chosen"),
+        ({"work": "move", "state": "completed", "rows_total": 70,
+            "report": {"summary": {"stored": 70, "device_settings": 1}}},
+            "70 of 70 chosen tags and parameters of 1 device"),
+        ({"work": "move", "state": "completed", "rows_total": 0, "choice": SETTINGS,
+            "report": {"summary": {"stored": 0, "device_settings": 1200}}},
+            "tags and parameters of 1,200 devices"),
+        ({"work": "plan", "state": "ready", "rows_total": 0, "choice": SETTINGS},
+            "tags and parameters only"),
     ],
 )  # fmt: skip
-def test_the_list_says_how_many_records_a_move_has_stored(
+def test_the_list_says_what_a_move_has_stored(
     client: Client, fields: dict[str, Any], says: str
 ) -> None:
     transfer = make(client, **{"rows_total": 9000, **fields})

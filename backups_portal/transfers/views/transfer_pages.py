@@ -136,8 +136,12 @@ class TransfersView(ProjectPermissionMixin, RefusingFormView):
             # Include the list, because a POST waits for it, or comes from a page without scripts.
             kwargs |= self._devices(kwargs["form"])
         found = Transfer.objects.filter(Q(source=self.project) | Q(target=self.project))
-        # Of the report, which is long.
-        rows = found.only(*SHOWN).annotate(stored=F("report__summary__stored"))
+        # Of the report and the choice, which are long.
+        rows = found.only(*SHOWN).annotate(
+            stored=F("report__summary__stored"),
+            settings_of=F("report__summary__device_settings"),
+            settings_way=F("choice__device_settings"),
+        )
         page = Paginator(rows, LISTED).get_page(self.request.GET.get("page"))
         page.object_list = transfers_for(self.account, page.object_list)
         ignored = self.suggestion.ignored if self.request.method != "POST" else []
