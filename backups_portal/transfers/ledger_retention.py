@@ -4,9 +4,10 @@ from datetime import datetime
 
 import psycopg
 
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.models import Project
-from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.models import Transfer, TransferQuerySet
 from backups_portal.transfers.move.database_pair import open_target
 from backups_portal.transfers.move.ledger import forget
 
@@ -25,8 +26,17 @@ def forget_transfers(now: datetime) -> int:
     )
     for transfer in due[:AT_A_TIME]:
         if transfer.target is None or _drop(transfer.target, transfer):
-            done += Transfer.objects.filter(pk=transfer.pk).update(has_ledger=False)
+            row = Transfer.objects.filter(pk=transfer.pk)
+            done += row.update(has_ledger=False, **_without_values(row))
     return done
+
+
+def _without_values(row: TransferQuerySet) -> dict[str, JsonObject]:
+    """Return plan and report without tags and parameters that no undo can put back."""
+    plan, report = row.values_list("plan", "report").get()
+    for settings in filter(None, (plan.get("settings"), report.get("device_settings"))):
+        settings["lines"] = []
+    return {"plan": plan, "report": report}
 
 
 def _drop(target: Project, transfer: Transfer) -> bool:

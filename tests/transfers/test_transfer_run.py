@@ -9,6 +9,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.http import Http404
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
@@ -24,7 +25,7 @@ from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.ledger_retention import forget_transfers
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.plan.dry_run import Plan
-from backups_portal.transfers.plan.selection import Choice, Rule
+from backups_portal.transfers.plan.selection import Choice, DeviceSettings, Rule
 from backups_portal.transfers.transfer_requests import (
     request_transfer,
     request_undo,
@@ -301,3 +302,20 @@ def test_the_ledger_goes_after_thirty_days(backup: Project, live: Project, owner
     assert not transfer.can_undo
     with open_project(live) as connection:
         assert connection.execute("SELECT FROM transfer_batch").fetchone() is None
+
+
+def test_replaced_settings_go_with_the_ledger(
+    client: Client, backup: Project, live: Project, owner: Account
+) -> None:
+    """The portal, too, keeps no values that no undo can put back."""
+    add_truck(live, parameters=[{"key": "depot", "value": "South"}])
+    transfer = move(backup, live, owner, device_settings=DeviceSettings.ONLY)
+    assert "South" in str(transfer.plan)
+    assert "South" in str(transfer.report)
+    assert forget_transfers(timezone.now() + timedelta(days=31)) == 1
+    transfer.refresh_from_db()
+    assert "South" not in f"{transfer.plan} {transfer.report}"
+    client.force_login(owner)
+    page = client.get(f"/projects/{live.slug}/transfers/{transfer.pk}/").text
+    assert "Tags and parameters of 1 device are back" in page
+    assert "undo puts it back" not in page
