@@ -150,6 +150,9 @@ class CompareView(SnapshotMixin, TemplateView):
             "device_name": names.get(device_id or "", NO_DEVICE),
             "day": day,
             "shown_as": SHOWN_AS,
+            "has_other_settings": any(
+                SHOWN_AS.get(one.table) == "devices" for one in difference.tables
+            ),
             "tables": labels_of(_worst_first(difference.tables)),
             "unlocated": difference.unlocated,
             "devices_by_effect": Counter(change.effect for change in difference.devices),

@@ -113,6 +113,11 @@ def test_devices_with_their_tags_and_parameters(client: Client, snapshot: Snapsh
     assert shown.count("depot") == 1
     assert re.search("Last input 1 Mar 2026|Last input 1 Mar, ", shown)
     assert SECRETS[0] not in page
+    # Words and address of the way back.
+    assert "Tags and parameters can come back" in shown
+    slug = snapshot.project.slug
+    assert f'href="/projects/{slug}/backups/{snapshot.pk}/restore/">restore the backup of' in page
+    assert "can come back" not in read(client, snapshot, "actions")
 
 
 def test_two_tags_of_one_key_are_both_shown() -> None:

@@ -121,6 +121,10 @@ class TestPage:
         inside = f"/projects/{live_project.slug}/backups/{first.pk}/resources/?kind=devices"
         assert f'href="{inside}"' in page
         assert client.get(inside).status_code == 200
+        back = (
+            f'href="/projects/{live_project.slug}/backups/{first.pk}/restore/">restore the backup'
+        )
+        assert back in page.partition("Tags and parameters can come back")[2]
 
     def test_a_device_that_came_back_is_not_said_to_have_lost_rows(
         self, client: Client, live_project: Project, source: Connection
