@@ -54,6 +54,17 @@ def test_it_shows_moves_and_takes_back(backup: Project, live: Project) -> None:
     assert {event.who for event in events} == {f"operator ({system_user()})"}
 
 
+def test_it_says_what_an_undo_leaves(backup: Project, live: Project) -> None:
+    add_truck(live, parameters=[{"key": "depot", "value": "South"}])
+    done = transfer(backup.slug, live.slug, "--device-settings", "only", "--yes")
+    with open_project(live) as connection:
+        connection.execute("UPDATE device_parameter SET value = 'East'")
+    out = StringIO()
+    call_command("transfer", backup.slug, live.slug, "--undo", done["id"], stdout=out)
+    said = f"Tags and parameters of Truck {DEVICE} stay: they were edited since"
+    assert said in out.getvalue().splitlines()
+
+
 def test_only_what_was_chosen_moves(backup: Project, live: Project) -> None:
     add_truck(backup, "b" * 24, name="Other")
     add_readings(backup, 4, "b" * 24, variable="humidity")

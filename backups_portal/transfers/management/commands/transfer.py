@@ -14,6 +14,7 @@ from backups_portal.lib.json_types import JsonObject
 from backups_portal.projects.command_lookup import find_project, owner_of
 from backups_portal.projects.models import Project
 from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.move.device_settings import KIND as SETTINGS
 from backups_portal.transfers.pages.shown_transfers import transfers_for
 from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.transfers.plan.selection import KINDS, Choice, DeviceSettings, Rule, Unmatched
@@ -115,6 +116,8 @@ class Command(OperatorCommand):
                 f" {count(undone['left'], 'record')} changed since then and stayed."
                 f"{_told_settings(undone, 'put back')}"
             )
+            for item in undone["kept"]:
+                self.stdout.write(_told_kept(item))
         else:
             summary = transfer.summary
             equal = "Both sides agree." if summary.get("is_equal") else "The sides differ."
@@ -156,6 +159,13 @@ def _between(transfer: Transfer, source: Project, target: Project) -> Transfer:
 def _told_settings(part: JsonObject, verb: str) -> str:
     devices = part.get("device_settings")
     return f" Tags and parameters of {count(devices, 'device')} {verb}." if devices else ""
+
+
+def _told_kept(item: JsonObject) -> str:
+    what, stay = f"{item['kind']} {item['id']}", "stays"
+    if item["kind"] == SETTINGS:
+        what, stay = f"Tags and parameters of {item['name'] or 'device'} {item['id']}", "stay"
+    return f"{what} {stay}: {item['reason']}"
 
 
 def _choice(options: JsonObject) -> Choice:
