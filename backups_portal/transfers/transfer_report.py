@@ -97,6 +97,8 @@ def describe_plan(plan: Plan) -> list[str]:
         said.append(f"{count(unchanged, 'device')} {rest}")
     for line, texts in settings_texts(plan):
         said.append(f"{line['name']} ({line['source']}): {'; '.join(texts)}")
+    if plan.settings and (others := plan.settings.devices - len(plan.settings.lines)):
+        said.append(f"{count(others, 'other device')}: tags and parameters change")
     return said + [f"{item.kind} {item.name}: {item.fate}" for item in plan.placements]
 
 
@@ -107,8 +109,12 @@ def changed_settings(plan: Plan) -> int | None:
 
 def settings_texts(plan: Plan) -> list[tuple[JsonObject, list[str]]]:
     """Say what becomes of tags and parameters of the first devices, each with its line."""
-    lines = plan.settings.lines if plan.settings else ()
-    return [(line, [change_text(one) for one in line["changes"]]) for line in lines]
+
+    def texts(line: JsonObject) -> list[str]:
+        rest = [f"{line['more']:,} more"] if line["more"] else []
+        return [*(change_text(one) for one in line["changes"]), *rest]
+
+    return [(line, texts(line)) for line in (plan.settings.lines if plan.settings else ())]
 
 
 def _describe(line: JsonObject) -> str:

@@ -8,6 +8,7 @@ from django.test import Client
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.transfers.move.batches import Outcome
 from backups_portal.transfers.move.device_map import Match
+from backups_portal.transfers.move.device_settings import SettingsChanges
 from backups_portal.transfers.move.lane_digests import Cell
 from backups_portal.transfers.pages.outcome_sentences import (
     FUTURE,
@@ -18,6 +19,7 @@ from backups_portal.transfers.pages.outcome_sentences import (
     outcome_sentence,
 )
 from backups_portal.transfers.plan.dry_run import Plan
+from backups_portal.transfers.transfer_report import describe_plan
 from tests import factories
 
 
@@ -144,3 +146,15 @@ def test_what_changes_is_listed_and_the_rest_is_folded(client: Client) -> None:
     assert first.index("Truck 129") < first.index("Truck 000")
     assert ("Truck 048" in first, "Truck 049" in first) == (True, False)
     assert ("Truck 128" in last, "Truck 129" in last) == (True, False)
+
+
+def test_the_text_of_a_plan_says_how_many_changes_it_leaves_out() -> None:
+    change = {"what": "tag", "key": "site", "before": [], "after": ["North"]}
+    line = {"source": "a", "name": "Truck", "changes": [change], "more": 1_200}
+    said = describe_plan(Plan((), (), settings=SettingsChanges(1_001, (line,))))
+    assert said[-2:] == [
+        "Truck (a): tag site: none → “North”; 1,200 more",
+        "1,000 other devices: tags and parameters change",
+    ]
+    said = describe_plan(Plan((), (), settings=SettingsChanges(1, ({**line, "more": 0},))))
+    assert said[-1] == "Truck (a): tag site: none → “North”"
