@@ -132,7 +132,9 @@ class Scene:
                 step(transfer=transfer, actor=self.owner)
                 self._run(transfer)
             assert transfer.state == state, transfer.reason
-        set_settings(self.project, site="North <b>1</b>", password="old secret")
+        # Values such as keys and hashes have nowhere to break.
+        site = f"North <b>1</b> {'W' * 80}"
+        set_settings(self.project, site=site, password="old secret")
         set_settings(target, site="South", password="new secret")
         only = MoveChoice(device_settings=DeviceSettings.ONLY).as_json()
         for state in ("of settings ready", "of settings completed"):
