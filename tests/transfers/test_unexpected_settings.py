@@ -62,6 +62,18 @@ def test_values_that_name_a_secret_are_not_shown(
         assert str(settings).count("not shown") == 2
 
 
+def test_long_keys_and_values_are_cut_in_what_is_shown(source: Target, target: Target) -> None:
+    """But not in what is compared and moved."""
+    long = "x" * 100_000
+    add(source, [(f"{long}1", long), (f"{long}2", long)], [("k", f"{long}1")])
+    add(target, [(f"{long}1", long), (f"{long}2", "")], [("k", f"{long}2")])
+    transfer = moved(source, target)
+    assert transfer.plan
+    assert len(str(transfer.plan.as_json())) < 2_000
+    assert tags_of(target)[1] == (f"{long}2", long)
+    assert parameters_of(target)[0][2] == f"{long}1"
+
+
 def test_moves_are_undone_from_the_last_to_the_first(source: Target, target: Target) -> None:
     add(source, [SITE], [INTERVAL])
     add(target, [("site", "South")], [("interval", "5"), ("interval", "6")])

@@ -189,7 +189,7 @@ def read_changes(
 
 def _changes(sought: Settings, there: Settings) -> list[JsonObject]:
     return [
-        {"what": what, "key": key, "before": _texts(key, old), "after": _texts(key, new)}
+        {"what": what, "key": _cut(key), "before": _texts(key, old), "after": _texts(key, new)}
         for what, new, old in (
             ("tag", sought.tags, there.tags),
             ("parameter", sought.parameters, there.parameters),
@@ -208,8 +208,10 @@ def _texts(key: str, entries: Sequence[Entry]) -> list[str]:
 
 def _shown(text: str) -> str:
     """Cut a long value; leave out JSON that names a secret anywhere."""
-    if text.lstrip()[:1] in ("{", "[") and OPENING.search(text):
-        return HIDDEN
+    return HIDDEN if text.lstrip()[:1] in ("{", "[") and OPENING.search(text) else _cut(text)
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 
