@@ -46,7 +46,11 @@ SHOWN_AS = {
     "dictionary_language": "dictionaries",
 }
 # Settings with these names give access. TagoIO's own are not backed up at all; users add others.
-OPENING = re.compile(r"secret|passw|token|api_?-?key|authorization|private_?key|credential", re.I)
+OPENING = re.compile(
+    r"secret|passw|passphrase|pwd|token|authorization|credential"
+    r"|(api|app|access|private)[ _-]{0,2}s?[ _-]?key",
+    re.I,
+)
 HIDDEN = "not shown"
 MAX_DEPTH = 8
 # Values of one object that a page shows; the download has all.

@@ -120,6 +120,19 @@ def test_devices_with_their_tags_and_parameters(client: Client, snapshot: Snapsh
     assert "can come back" not in read(client, snapshot, "actions")
 
 
+@pytest.mark.parametrize(
+    ("name", "is_hidden"),
+    [
+        *((name, True) for name in ("wifiPassword", "pwd", "passphrase", "apiKey", "API key")),
+        *((name, True) for name in ("app_key", "AppSKey", "access-key", "client_secret")),
+        *((name, False) for name in ("key", "keyboard", "passenger", "monkey", "compass")),
+    ],
+)
+def test_what_opens_something_is_known_by_its_name(name: str, *, is_hidden: bool) -> None:
+    (shown,) = resource_lines._settings({name: "hush"}, iter(range(10)), 0)
+    assert (shown.text == resource_lines.HIDDEN) is is_hidden
+
+
 def test_two_tags_of_one_key_are_both_shown() -> None:
     tags = [{"key": "fleet", "value": "north"}, {"key": "fleet", "value": "south"}]
     (shown,) = resource_lines._settings({"tags": tags}, iter(range(10)), 0)
