@@ -187,7 +187,14 @@ def _setting(name: str, label: str, value: object, budget: Iterator[int], depth:
         return Setting(label, inner=_items(value, budget, depth + 1))
     if (name.endswith("_at") or name.startswith("last_")) and (moment := _moment(value)):
         return Setting(label, moment=moment)
-    return Setting(label, _text(value))
+    return Setting(label, HIDDEN if names_a_secret(value) else _text(value))
+
+
+def names_a_secret(value: object) -> bool:
+    """Tell whether a text is JSON in which something has the name of a secret."""
+    return (
+        isinstance(value, str) and value.lstrip()[:1] in ("{", "[") and bool(OPENING.search(value))
+    )
 
 
 def _items(items: list[object], budget: Iterator[int], depth: int) -> list[Setting]:

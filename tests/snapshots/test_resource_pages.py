@@ -133,6 +133,18 @@ def test_what_opens_something_is_known_by_its_name(name: str, *, is_hidden: bool
     assert (shown.text == resource_lines.HIDDEN) is is_hidden
 
 
+def test_json_in_a_text_is_hidden_if_it_names_a_secret() -> None:
+    values = {
+        "a": ' {"password": "hush"}',
+        "b": '[{"apiKey": "hush"}]',
+        "c": '{"x": 1}',
+        "d": "pwd",
+    }
+    shown = resource_lines._settings(values, iter(range(10)), 0)
+    hidden = resource_lines.HIDDEN
+    assert [one.text for one in shown] == [hidden, hidden, '{"x": 1}', "pwd"]
+
+
 def test_two_tags_of_one_key_are_both_shown() -> None:
     tags = [{"key": "fleet", "value": "north"}, {"key": "fleet", "value": "south"}]
     (shown,) = resource_lines._settings({"tags": tags}, iter(range(10)), 0)

@@ -12,7 +12,7 @@ from psycopg import Connection
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.transfers.move.device_map import Match
 from backups_portal.transfers.move.resource_rows import renamed_text
-from snapshots.reports.resource_lines import HIDDEN, OPENING
+from snapshots.reports.resource_lines import HIDDEN, OPENING, names_a_secret
 
 # By this name the ledger knows them.
 KIND = "device_settings"
@@ -207,8 +207,7 @@ def _texts(key: str, entries: Sequence[Entry]) -> list[str]:
 
 
 def _shown(text: str) -> str:
-    """Cut a long value; leave out JSON that names a secret anywhere."""
-    return HIDDEN if text.lstrip()[:1] in ("{", "[") and OPENING.search(text) else _cut(text)
+    return HIDDEN if names_a_secret(text) else _cut(text)
 
 
 def _cut(text: str) -> str:
