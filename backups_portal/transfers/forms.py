@@ -103,7 +103,7 @@ class TransferForm(forms.Form):
         initial=DeviceSettings.KEEP.value,
         required=False,
         label="Tags and parameters of devices that exist there",
-        help_text="Those of the source get their values back. Those that only the target has stay.",
+        help_text="The source's values replace the target's. What only the target has stays.",
     )
     since = LocalTimeField(required=False, label="Start")
     until = LocalTimeField(required=False, label="End")
