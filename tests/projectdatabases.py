@@ -17,6 +17,7 @@ from backups_portal.projectdb.provisioning import (
     create_database,
     database_name,
     drop_database,
+    settle_database,
 )
 from restores.compared_build import complete_and_compare
 from restores.snapshot_loader import Target, load_rows
@@ -50,7 +51,7 @@ def main_database(server: str = "", owner: str = "") -> Iterator[Target]:
         project_name="Test",
         installation=owner or _installation(),
     )
-    # Left unsettled, which saves a connection: sweeps take only what is older than a day.
+    settle_database(server, prefix=prefix)
     try:
         yield Target(database_url(server, database=database_name(prefix)), prefix)
     finally:
