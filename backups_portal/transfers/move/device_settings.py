@@ -1,7 +1,7 @@
-"""Tags and configuration parameters of devices on both sides: read, compared, put in words.
+"""Read and compare tags and configuration parameters of devices, and list what changes.
 
-A key of the source is brought back with all of its values there. A key that only the target has
-stays: whoever added it since the backup did not lose it.
+A key of the source is brought back with all of its values. A key that only the target has stays:
+it was added since the backup, and nobody has lost it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,15 +14,15 @@ from backups_portal.transfers.move.device_map import Match
 from backups_portal.transfers.move.resource_rows import renamed_text
 from snapshots.reports.resource_lines import HIDDEN, OPENING, names_a_secret
 
-# By this name the ledger knows them.
+# The kind of their rows in the ledger.
 KIND = "device_settings"
-# Devices of one query, and of one transaction.
+# Devices per query and per transaction.
 TOGETHER = 200
-# What a page and a report list; the rest is counted.
+# Limits of what pages and reports list; the rest is only counted.
 MAX_LISTED = 200
 MAX_CHANGES = 20
 MAX_TEXT = 80
-# The tags of a device as rows; none if its owner has stored something else there.
+# The tags of a device as rows; none if the column holds something else than a list.
 EACH_TAG = "jsonb_array_elements(CASE jsonb_typeof(tags) WHEN 'array' THEN tags ELSE '[]' END)"
 
 
@@ -31,10 +31,10 @@ class Entry:
     """A tag or a parameter.
 
     Attributes:
-        stored: What is compared and written: a tag's JSON as the database wrote it, which Python
-            might round, or a parameter's value.
-        text: Its value for people.
-        id: A parameter's.
+        stored: The value that is compared and written: a parameter's value, or a tag's JSON as
+            the database wrote it, since Python might round numbers.
+        text: The value for people.
+        id: The id of a parameter.
     """
 
     key: str
@@ -45,7 +45,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Settings:
-    """The tags and the parameters of a device, in their order."""
+    """The tags and parameters of a device, in order."""
 
     tags: list[Entry] = field(default_factory=list)
     parameters: list[Entry] = field(default_factory=list)
@@ -53,12 +53,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class SettingsChanges:
-    """What becomes of the settings of all devices.
+    """The changes of the settings of all devices.
 
     Attributes:
-        devices: How many of them change.
-        lines: What changes of the first ones, with names and ids as plain values.
-        different: After the move, in how many the sides differ.
+        devices: The number of devices that change.
+        lines: The changes of the first ones, as plain values.
+        different: The number of devices in which the sides differ after the move.
     """
 
     devices: int = 0
@@ -71,7 +71,7 @@ class SettingsChanges:
         return cls(**{**values, "lines": tuple(values["lines"])}) if values else None
 
 
-# Of columns `tags` and `parameters`, each entry as the fields of Entry.
+# The entries of the columns `tags` and `parameters`, each as the fields of Entry.
 ENTRIES = f"""coalesce((SELECT jsonb_agg(jsonb_build_array(
             coalesce(tag ->> 'key', ''), tag::text, coalesce(tag ->> 'value', '')) ORDER BY place)
         FROM {EACH_TAG} WITH ORDINALITY AS each_one (tag, place)), '[]'),
@@ -90,7 +90,7 @@ READ_REPLACED = f"""SELECT id::text, source_id::text, keys, {ENTRIES} FROM (
 
 
 def read_settings(connection: Connection, ids: Sequence[str]) -> dict[str, Settings]:
-    """Read the settings of those of some devices that are there."""
+    """Read the settings of devices; those that do not exist are left out."""
     rows = connection.execute(READ.encode(), [list(ids)])
     return {device: _settings(tags, parameters) for device, tags, parameters in rows}
 
@@ -102,10 +102,10 @@ def _settings(tags: list[list[str]], parameters: list[list[str]]) -> Settings:
 def read_sought(
     source: Connection, ids: Sequence[str], other_ids: Mapping[str, str]
 ) -> dict[str, Settings]:
-    """Read what devices of the target are to have, by their ids in the source.
+    """Read the settings that devices of the target should have, by their ids in the source.
 
     Args:
-        other_ids: Of devices that have another id in the target; settings name them by that.
+        other_ids: The target's ids of devices that have another one there; settings get these.
     """
 
     def named(entries: list[Entry]) -> list[Entry]:
@@ -128,7 +128,7 @@ def read_sought(
 
 
 def by_key(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
-    """Group entries by their keys, which may be there several times."""
+    """Group entries by their keys, which may repeat."""
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.key, []).append(entry)
@@ -148,7 +148,7 @@ def changed_keys(sought: Sequence[Entry], there: Sequence[Entry]) -> list[str]:
 def find_changes(
     source: Connection, target: Connection, matches: Sequence[Match], other_ids: Mapping[str, str]
 ) -> SettingsChanges:
-    """Find out which settings the target does not have as the source does."""
+    """Find the settings in which the target differs from the source."""
     devices = 0
     lines: list[JsonObject] = []
     for first in range(0, len(matches), TOGETHER):

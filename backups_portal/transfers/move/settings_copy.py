@@ -24,12 +24,12 @@ from backups_portal.transfers.move.device_settings import (
 from backups_portal.transfers.move.ledger import check_open, commit_unseen
 from backups_portal.transfers.move.resource_copy import Placing
 
-# Tells whether anybody has edited settings since. That a device has read a parameter is no edit.
+# Detects edits since then. A device that reads a parameter does not edit it.
 DIGEST = """encode(sha256(convert_to(jsonb_build_array(device.tags, (
         SELECT jsonb_agg(jsonb_build_array(id, key, value) ORDER BY id)
         FROM device_parameter WHERE device_id = device.id
     ))::text, 'UTF8')), 'hex')"""
-# Records and new parameters, whose foreign keys lock the device too, need not wait.
+# Records and new parameters, whose foreign keys lock the device as well, do not wait for this.
 HOLD_DEVICES = "SELECT FROM device WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 HOLD_PARAMETERS = """SELECT id::text FROM device_parameter WHERE device_id = ANY(%s)
     ORDER BY id FOR UPDATE"""
@@ -47,12 +47,12 @@ KEEP = """INSERT INTO transfer_resource (transfer_id, kind, id, source_id, repla
 WRITE_TAGS = """UPDATE device SET tags = edit.tags::jsonb, updated_at = now()
     FROM unnest(%s::text[], %s::text[]) AS edit (id, tags) WHERE device.id = edit.id"""
 DROP = "DELETE FROM device_parameter WHERE id = ANY(%s)"
-# The device has to read it again.
+# The device has to read the parameter again.
 CHANGE = """UPDATE device_parameter SET value = edit.value, sent = false
     FROM unnest(%s::text[], %s::text[]) AS edit (id, value) WHERE device_parameter.id = edit.id"""
 ADD = """INSERT INTO device_parameter (device_id, id, key, value)
     SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[])"""
-# A parameter that somebody adds meanwhile is not ours: an undo then finds settings edited.
+# A parameter added meanwhile stays out of the digest: undo then finds the settings edited.
 NOTE = f"""WITH device_parameter AS (SELECT * FROM device_parameter WHERE id = ANY(%s))
     UPDATE transfer_resource AS resource
     SET written = jsonb_build_object('digest', {DIGEST}, 'updated_at', updated_at)
@@ -64,7 +64,7 @@ def lock_settings(target: Connection, ids: Sequence[str]) -> list[str]:
     """Keep the settings of devices from being edited until the transaction ends.
 
     Returns:
-        The ids of the parameters that are held; others may come meanwhile.
+        The ids of the locked parameters; others may be added meanwhile.
     """
     target.execute(HOLD_DEVICES, [list(ids)])
     return [key for (key,) in target.execute(HOLD_PARAMETERS, [list(ids)])]
@@ -73,12 +73,12 @@ def lock_settings(target: Connection, ids: Sequence[str]) -> list[str]:
 def bring_back_settings(
     work: Placing, pairs: Sequence[tuple[str, str]], on_batch: Callable[[], None]
 ) -> None:
-    """Give devices of the target the settings of the source, some of them in one transaction.
+    """Give devices of the target the settings of the source, in batches of one transaction each.
 
-    What an attempt before this one has done is left alone, also if it was edited since.
+    Devices that an earlier attempt has changed are skipped, even if they were edited since.
 
     Args:
-        pairs: Ids of a device in source and target.
+        pairs: The ids of each device in source and target.
         on_batch: Called before each transaction; may raise to stop there.
 
     Raises:
@@ -108,15 +108,15 @@ def bring_back_settings(
 
 @dataclass
 class Edits:
-    """What one transaction writes.
+    """The writes of one transaction.
 
     Attributes:
-        heads: Of each device that changes: its ids, and the keys of parameters that do.
-        known: Ids of the parameters that were there.
-        tags: By device: all its tags, as JSON.
-        dropped: Ids of parameters.
-        changed: Their new values, by id.
-        added: Parameters, each with the id of its device.
+        heads: The ids of each device that changes, and the keys of parameters that change.
+        known: The ids of the existing parameters.
+        tags: All tags of each device, as JSON.
+        dropped: The ids of parameters to delete.
+        changed: The new values of parameters, by id.
+        added: New parameters, each with the id of its device.
     """
 
     heads: list[dict[str, object]] = field(default_factory=list)
@@ -127,7 +127,7 @@ class Edits:
     added: list[tuple[str, Entry]] = field(default_factory=list)
 
     def add(self, source: str, target: str, sought: Settings, there: Settings) -> None:
-        """Add what a device needs, if anything."""
+        """Add the writes that a device needs, if any."""
         keys = changed_keys(sought.parameters, there.parameters)
         if changed_keys(sought.tags, there.tags):
             known = by_key(sought.tags)
@@ -142,10 +142,10 @@ class Edits:
             self._add_parameters(target, wanted[key], found.get(key, []))
 
     def _add_parameters(self, device: str, wanted: list[Entry], found: list[Entry]) -> None:
-        """Keep the parameters that are right, and give the others values that are missing."""
+        """Keep parameters with right values, and give missing values to the others."""
         missing = _without(wanted, found)
         wrong = _without(found, wanted)
-        # By the id first: where a key is there twice, the same one gets its value back.
+        # By id first: if a key repeats, the same parameter gets its value back.
         own = {one.id for one in missing}
         wrong.sort(key=lambda one: one.id not in own)
         order = {one.id: place for place, one in enumerate(wrong)}
@@ -157,7 +157,7 @@ class Edits:
 
 
 def _without(entries: list[Entry], others: list[Entry]) -> list[Entry]:
-    """Leave out as many entries of each value as the others have."""
+    """Remove as many entries of each value as the others have."""
     left = Counter(one.stored for one in others)
     rest = []
     for one in entries:
@@ -169,7 +169,7 @@ def _without(entries: list[Entry], others: list[Entry]) -> list[Entry]:
 
 
 def _write(work: Placing, edits: Edits) -> None:
-    """Note in the ledger what is replaced, and replace it."""
+    """Store the replaced settings in the ledger, and replace them."""
     target, about = work.target, {"transfer": work.transfer, "kind": KIND}
     target.execute(KEEP, {**about, "edits": Jsonb(edits.heads)})
     target.execute(WRITE_TAGS, [list(edits.tags), list(edits.tags.values())])
@@ -180,7 +180,7 @@ def _write(work: Placing, edits: Edits) -> None:
 
 
 def _add(target: Connection, added: list[tuple[str, Entry]]) -> list[str]:
-    """Add parameters under the ids that they have in the source, if these are free."""
+    """Add parameters under their ids in the source, if these are free."""
     ids = [one.id for _, one in added]
     rows = target.execute("SELECT id::text FROM device_parameter WHERE id = ANY(%s)", [ids])
     taken = {key for (key,) in rows}

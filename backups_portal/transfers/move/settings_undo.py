@@ -20,7 +20,7 @@ TAKE = f"""DELETE FROM device_parameter AS mine USING transfer_resource AS resou
     RETURNING device_id::text, mine.key, sent AND NOT EXISTS (
         SELECT FROM jsonb_to_recordset(replaced -> 'parameters') AS old (id text, value text)
         WHERE (old.id, old.value) = (mine.id, mine.value))"""  # noqa: S608 - constants
-# A device that has read what the transfer wrote has to read its parameter again.
+# A device that has read a value of the transfer has to read the parameter again.
 PUT = f"""INSERT INTO device_parameter (id, device_id, key, value, sent)
     SELECT old.id, resource.id, old.key, old.value, old.sent AND NOT EXISTS (
         SELECT FROM unnest(%(devices)s::text[], %(keys)s::text[]) AS seen (device, key)
@@ -45,10 +45,10 @@ def undo_settings(
     on_batch: Callable[[], None],
     guard: StepGuard,
 ) -> None:
-    """Put settings back, those of some devices in one transaction with their rows in the ledger.
+    """Put settings back, in batches of one transaction with their rows of the ledger.
 
     Args:
-        done, on_batch, guard: As of `undo`.
+        done, on_batch, guard: As in `undo`.
     """
     rows = target.execute(
         "SELECT id::text FROM transfer_resource WHERE (transfer_id, kind) = (%s, %s) ORDER BY id",

@@ -1,4 +1,4 @@
-"""What an undo has done, and how each of its steps is guarded."""
+"""The progress of an undo, and the guard of each of its steps."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -7,15 +7,15 @@ from typing import Self
 
 from backups_portal.lib.json_types import JsonObject
 
-# What one transaction takes back: a batch by its number, a resource by kind and id, or settings of
-# devices by their kind and the first one's id.
+# Names what one transaction undoes: a batch by its number, a resource by kind and id, or settings
+# of devices by their kind and the first device's id.
 Step = tuple[str, ...]
 StepGuard = Callable[[Step], AbstractContextManager[object]]
 
 
 @dataclass
 class Undone:
-    """What undo has done.
+    """The progress of an undo.
 
     Attributes:
         removed: Records taken back.
@@ -39,5 +39,5 @@ class Undone:
 
     @classmethod
     def from_json(cls, values: JsonObject | None) -> Self:
-        """Read what `as_json` gave, of an attempt that was interrupted."""
+        """Read the plain values that an interrupted attempt stored."""
         return cls(**(values or {}))

@@ -113,7 +113,7 @@ def change_text(change: JsonObject) -> str:
 
 
 def _values(texts: Sequence[str]) -> str:
-    """Write the values of a key; those that open something are not there to be written."""
+    """Write the values of a key; secrets are masked already."""
     shown = (f"“{seen_name(text) if text else ''}”" if text != HIDDEN else text for text in texts)
     return ", ".join(shown) or "none"
 
