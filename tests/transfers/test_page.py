@@ -81,12 +81,12 @@ def test_a_form_with_nothing_in_it_says_what_to_choose(client: Client) -> None:
         ({"work": "move", "state": "completed"}, "— of 9,000 chosen"),
         ({"work": "move", "state": "completed", "rows_total": 70,
             "report": {"summary": {"stored": 70, "device_settings": 1}}},
-            "70 of 70 chosen tags and parameters of 1 device"),
+            "70 of 70 chosen Tags and parameters of 1 device"),
         ({"work": "move", "state": "completed", "rows_total": 0, "choice": SETTINGS,
             "report": {"summary": {"stored": 0, "device_settings": 1200}}},
-            "tags and parameters of 1,200 devices"),
+            "Tags and parameters of 1,200 devices"),
         ({"work": "plan", "state": "ready", "rows_total": 0, "choice": SETTINGS},
-            "tags and parameters only"),
+            "Tags and parameters only"),
     ],
 )  # fmt: skip
 def test_the_list_says_what_a_move_has_stored(

@@ -394,5 +394,5 @@ def test_the_page_says_which_devices_were_created(
     with open_project(live) as connection:
         connection.execute("DELETE FROM device")
     transfer = move(backup, live, owner, **ONLY)
-    assert "5 devices were created Each has its tags and parameters" in page_of(transfer)
+    assert "5 devices were created Each has the source's tags and parameters" in page_of(transfer)
     assert (count_rows(live), transfer.can_undo) == (0, True)
