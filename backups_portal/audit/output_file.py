@@ -8,17 +8,17 @@ from django.core.management.base import CommandError
 
 
 def add_output_argument(parser: ArgumentParser) -> None:
-    """Let a command be told a file to write; it is None otherwise."""
+    """Add `--output`, a file to write; None by default."""
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="a new file; else standard output"
     )
 
 
 def write_new_file(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a new file, or none: an incomplete one must not be mistaken for it.
+    """Write a new file; delete it if writing fails, so that none is incomplete.
 
     Raises:
-        CommandError: there is one already, or it cannot be written.
+        CommandError: the file exists already, or cannot be written.
     """
     try:
         with path.open("xb") as file:

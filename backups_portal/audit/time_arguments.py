@@ -29,7 +29,7 @@ def day_argument(text: str) -> date:
     """Read an ISO 8601 date.
 
     Raises:
-        ArgumentTypeError: it is none.
+        ArgumentTypeError: the text is not a day.
     """
     try:
         return date.fromisoformat(text)

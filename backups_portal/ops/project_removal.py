@@ -110,7 +110,7 @@ def _is_in_use(project: Project, now: datetime) -> bool:
 
 def _drop_database(project: Project) -> bool:
     if project.server.removed_at:
-        # It was lost, or given up, with all that is on it.
+        # The server is lost or given up, with everything on it.
         return True
     try:
         drop_database(answering_url(project.server), prefix=project.prefix)

@@ -23,7 +23,7 @@ SEEN_COUNTS_FOR = timedelta(minutes=3)
 
 
 class ServerManager(models.Manager["DatabaseServer"]):
-    """All servers but those that were removed, which removed projects still name."""
+    """All servers except removed ones, to which removed projects still refer."""
 
     def get_queryset(self) -> models.QuerySet["DatabaseServer"]:
         return super().get_queryset().filter(removed_at=None)
@@ -48,7 +48,7 @@ class DatabaseServer(models.Model):
     unreachable_since = models.DateTimeField(null=True, editable=False)
     trouble = models.TextField(blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    # Since when it is on no list any more.
+    # When it was removed from all lists.
     removed_at = models.DateTimeField(null=True, editable=False)
 
     objects = ServerManager()

@@ -91,7 +91,7 @@ def register_server(name: str, url: str) -> DatabaseServer:
 
 @transaction.atomic
 def remove_server(name: str) -> None:
-    """Take a closed server that holds no project off all lists; what lies on it stays there.
+    """Remove a closed server without projects from all lists; its data is not touched.
 
     Raises:
         ServerRefusedError: it is open, holds a project, or is unknown; the sentence says which.
@@ -207,7 +207,7 @@ def _note(server: DatabaseServer, trouble: str, now: datetime) -> None:
     if not DatabaseServer.objects.filter(pk=server.pk).update(
         checked_at=now, unreachable_since=since, trouble=trouble
     ):
-        # It was removed meanwhile.
+        # The server was removed meanwhile.
         return
     if trouble and not was_away:
         log.error("database server does not answer: %s", trouble, server=server.name)

@@ -59,7 +59,7 @@ def _check_right(actor: Account, project: Project) -> None:
         with transaction.atomic():
             hold_right(actor, Permission.MANAGE_BACKUPS, project)
     except DJANGO_ERRORS:
-        # It may be restarting, which is no reason to end the file.
+        # The database may be restarting; the file need not end for that.
         log.warning("could not check an export's right", project=project.pk, exc_info=True)
         django.db.connection.close()
 

@@ -136,7 +136,7 @@ class TransfersView(ProjectPermissionMixin, RefusingFormView):
             # Include the list, because a POST waits for it, or comes from a page without scripts.
             kwargs |= self._devices(kwargs["form"])
         found = Transfer.objects.filter(Q(source=self.project) | Q(target=self.project))
-        # Of the report and the choice, which are long.
+        # Only what the list shows: report and choice are long.
         rows = found.only(*SHOWN).annotate(
             stored=F("report__summary__stored"),
             settings_of=F("report__summary__device_settings"),
