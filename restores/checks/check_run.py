@@ -52,7 +52,6 @@ FROM (
         FROM variable WHERE series_id = series.id
 """
 OF_VARIABLE = ") value WHERE variable = %(variable)s"
-Look = Callable[[LiteralString], tuple[Any, ...]]
 
 
 class UnanswerableError(Exception):

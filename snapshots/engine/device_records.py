@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backups_portal.projectdb.catalogue import VARIABLE
-from snapshots.engine.contents_index import CELLS, Device, read_cells, read_devices
+from snapshots.engine.contents_index import CELLS, Device, read_cells
 from snapshots.engine.manifest import Manifest, Segment
 from snapshots.engine.segment_plan import ChunkRange, by_range
 from snapshots.engine.segments import check_columns, read_segment
@@ -160,11 +160,6 @@ class DeviceRecords:
                 )
         return [Span(one, *totals[one.number]) for one in selection.series if one.number in totals]
 
-    def count(self, chunks: ChunkRange) -> int:
-        """Count the device's rows on some days, without opening a segment."""
-        objects = self._cells_of(chunks)
-        return sum(sum(chunks.select(self._rows_by_chunk(item)).values()) for item in objects)
-
     def _each(
         self,
         selection: Selection,
@@ -242,16 +237,6 @@ class DeviceRecords:
                 zip(own["chunk"].to_pylist(), own["rows"].to_pylist(), strict=True)
             )
         return self._cells[item.key]
-
-
-def find_device(storage: Storage, manifest: Manifest, device_id: str) -> Device | None:
-    """Find a device of a snapshot; None if the snapshot has none with this id.
-
-    Raises:
-        EngineError: the snapshot's list of devices is missing or damaged.
-    """
-    devices = read_devices(storage, manifest.contents)
-    return next((one for one in devices if one.device_id == device_id), None)
 
 
 def _joined(tables: Sequence[pa.Table]) -> pa.Table:

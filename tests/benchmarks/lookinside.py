@@ -29,10 +29,11 @@ from snapshots.engine.contents_index import (
     encode_cells,
     encode_rows,
     keep_nothing,
+    read_devices,
 )
 from snapshots.engine.day_device_counts import CELL_SCHEMA
 from snapshots.engine.device_export import csv_pieces
-from snapshots.engine.device_records import DeviceRecords, find_device
+from snapshots.engine.device_records import DeviceRecords
 from snapshots.engine.digest import Digest
 from snapshots.engine.encryption import MasterKeys, ProjectCipher
 from snapshots.engine.manifest import Manifest, Segment
@@ -187,9 +188,8 @@ def _contents(project: uuid.UUID, size: Size) -> Iterator[EncodedSegment]:
 def opened(storage: Storage, key: str) -> DeviceRecords:
     """Open the device with the busy variable as a fresh process does."""
     manifest = Manifest.load(storage, key)
-    device = find_device(storage, manifest, "0" * 24)
-    assert device is not None
-    return DeviceRecords(storage, manifest, device, seconds=600)
+    devices = {device.device_id: device for device in read_devices(storage, manifest.contents)}
+    return DeviceRecords(storage, manifest, devices["0" * 24], seconds=600)
 
 
 def first_page(storage: Storage, key: str, size: Size) -> int:

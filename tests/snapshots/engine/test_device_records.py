@@ -14,7 +14,8 @@ import pytest
 
 from snapshots.engine import segment_plan, segments
 from snapshots.engine.chart_points import chart_points
-from snapshots.engine.device_records import DeviceRecords, TooLongError, find_device
+from snapshots.engine.contents_index import read_devices
+from snapshots.engine.device_records import DeviceRecords, TooLongError
 from snapshots.engine.encryption import MasterKeys, ProjectCipher
 from snapshots.engine.errors import DamagedSnapshotError, EngineError, MissingObjectError
 from snapshots.engine.manifest import Manifest, Segment
@@ -41,10 +42,9 @@ def manifest(backups: Backups, source: Connection) -> Manifest:
 
 
 def opened(storage: Storage, manifest: Manifest, *, seconds: float = 10) -> DeviceRecords:
-    """Open the records of the only device."""
-    device = find_device(storage, manifest, DEVICE)
-    assert device is not None
-    return DeviceRecords(storage, manifest, device, seconds=seconds)
+    """Open the records of the device that all tests have."""
+    devices = {device.device_id: device for device in read_devices(storage, manifest.contents)}
+    return DeviceRecords(storage, manifest, devices[DEVICE], seconds=seconds)
 
 
 def everything(records: DeviceRecords, selection: Selection, *, limit: int) -> list[Cursor]:

@@ -7,12 +7,13 @@ import random
 import pytest
 
 from snapshots.engine.chart_points import chart_points
+from snapshots.engine.contents_index import read_devices
 from snapshots.engine.device_export import csv_pieces
-from snapshots.engine.device_records import DeviceRecords, find_device
+from snapshots.engine.device_records import DeviceRecords
 from snapshots.engine.diff_inputs import find_difference, stored_state
 from snapshots.engine.record_rows import records_of
 from snapshots.engine.series_search import ALL_COLUMNS, Selection, micros
-from tests.projectdatabases import DEVICE, START, Backups, Connection, contents
+from tests.projectdatabases import START, Backups, Connection, contents
 
 ROWS = 60
 # Series with mixed values, zeros only, and missing values only.
@@ -37,8 +38,7 @@ def store(source: Connection, seed: int) -> Values:
 def test_what_is_read_of_a_backup(backups: Backups, source: Connection, seed: int) -> None:
     values = store(source, seed)
     manifest = backups.take()
-    device = find_device(backups.storage, manifest, DEVICE)
-    assert device
+    (device,) = read_devices(backups.storage, manifest.contents)
     records = DeviceRecords(backups.storage, manifest, device, seconds=10)
     bounds = micros(START), (micros(START) or 0) + 10**12
     for one in records.series:
