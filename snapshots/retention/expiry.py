@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import chain
 from uuid import UUID
 
 from django.db import transaction
@@ -54,11 +55,9 @@ def prune_each(now: datetime, *, dry_run: bool = False) -> Iterator[Pruned]:
     Args:
         dry_run: Only report what would be removed.
     """
-    last: UUID | None = None
-    while ids := project_ids(after=last):
+    for ids in project_batches():
         for project_id in worth_pruning(ids, now):
             yield from prune_project(project_id, now, dry_run=dry_run)
-        last = ids[-1]
 
 
 def worth_pruning(ids: Sequence[UUID], now: datetime) -> list[UUID]:
@@ -86,9 +85,14 @@ def worth_pruning(ids: Sequence[UUID], now: datetime) -> list[UUID]:
 
 def each_project_id() -> Iterator[UUID]:
     """Yield every project that is not removed, in bounded memory."""
+    return chain.from_iterable(project_batches())
+
+
+def project_batches() -> Iterator[list[UUID]]:
+    """Yield the same projects in batches."""
     last: UUID | None = None
     while ids := project_ids(after=last):
-        yield from ids
+        yield ids
         last = ids[-1]
 
 

@@ -12,7 +12,7 @@ from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.leases import message_counts_for
 from snapshots.models import SnapshotCopy
 from snapshots.replication.copy_run import copies_overlooked, queue_copies
-from snapshots.retention.expiry import project_ids
+from snapshots.retention.expiry import project_batches
 from snapshots.storages.configured_storages import has_copies
 from snapshots.tasks import copy_snapshot
 
@@ -28,11 +28,8 @@ class Command(OperatorCommand):
     def handle(self, *args: object, **options: Any) -> None:
         if not has_copies():
             raise CommandError("SNAPSHOT_COPY_STORAGE is empty: backups are not copied.")
-        queued, now = 0, timezone.now()
-        last = None
-        while ids := project_ids(after=last):
-            queued += queue_copies(ids, now, failed_before=now)
-            last = ids[-1]
+        now = timezone.now()
+        queued = sum(queue_copies(ids, now, failed_before=now) for ids in project_batches())
         states = SnapshotCopy.objects.values_list("state").annotate(count=Count("pk"))
         found = {"queued": queued, "states": dict(states.order_by("state"))}
         try:
