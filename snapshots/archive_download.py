@@ -1,6 +1,7 @@
 """Downloads of stored snapshots, each as one ZIP for the owner."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from backups_portal.accounts.models import Account
@@ -81,11 +82,14 @@ def fetch_download(*, snapshot: Snapshot, actor: Account) -> Download:
     lease = lease_to_reader(snapshot, actor)
     if lease is None:
         raise DownloadRefusedError(NOT_STORED)
-    snapshot.record("snapshot.downloaded", actor, rows=manifest.rows)
-    return Download(
-        f"{snapshot.project.slug}-{manifest.taken_at:%Y-%m-%d}.zip",
-        LeasedFile(lease, _pieces(snapshot, actor, storage, manifest, client_address())),
-    )
+    with ExitStack() as held:
+        held.callback(lease.release)
+        snapshot.record("snapshot.downloaded", actor, rows=manifest.rows)
+        pieces = _pieces(snapshot, actor, storage, manifest, client_address())
+        return Download(
+            f"{snapshot.project.slug}-{manifest.taken_at:%Y-%m-%d}.zip",
+            LeasedFile(lease, pieces, held.pop_all()),
+        )
 
 
 def _find_account(password: str, accounts: Sequence[Account]) -> Account:

@@ -1,7 +1,5 @@
 """Open a device's records in a stored snapshot, or explain the obstacle."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -168,30 +166,3 @@ def note_export(snapshot: Snapshot, actor: Account, device: Device, kind: str) -
 
 def _name(device: Device) -> str:
     return device.name or device.device_id
-
-
-class DeviceFile:
-    """A file made while it is sent, occupying one of few places meanwhile.
-
-    Raises:
-        FullError: all places are taken.
-    """
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._place = ExitStack()
-        self._place.enter_context(FILES.entered())
-
-    def __iter__(self) -> "DeviceFile":
-        return self
-
-    def __next__(self) -> bytes:
-        try:
-            return next(self._pieces)
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Free the place; the web server calls this even if the download fails."""
-        self._place.close()

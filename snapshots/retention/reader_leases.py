@@ -6,6 +6,7 @@ reader, identified by its end: if two end at once, it does not matter which one 
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -91,11 +92,14 @@ class ReaderLease:
 
 
 class LeasedFile:
-    """The pieces of a file, under a lease that is renewed, then released."""
+    """The pieces of a file, under a lease that is renewed while it is sent.
 
-    def __init__(self, lease: ReaderLease, pieces: Iterator[bytes]) -> None:
-        self._lease: ReaderLease | None = lease
-        self._pieces = pieces
+    Args:
+        held: Releases the lease, and all else that the file needs until its end.
+    """
+
+    def __init__(self, lease: ReaderLease, pieces: Iterator[bytes], held: ExitStack) -> None:
+        self._lease, self._pieces, self._held = lease, pieces, held
         self._renewed = time.monotonic()
 
     def __iter__(self) -> Self:
@@ -103,7 +107,7 @@ class LeasedFile:
 
     def __next__(self) -> bytes:
         try:
-            if self._lease and time.monotonic() - self._renewed > RENEWAL_SECONDS:
+            if time.monotonic() - self._renewed > RENEWAL_SECONDS:
                 self._lease.renew()
                 self._renewed = time.monotonic()
             return next(self._pieces)
@@ -112,13 +116,11 @@ class LeasedFile:
             raise
 
     def close(self) -> None:
-        """Release the lease; the web server calls this even if the download fails."""
-        if self._lease:
-            self._lease.release()
-            self._lease = None
-        close = getattr(self._pieces, "close", None)
-        if close:
-            close()
+        """Release what is held; the web server calls this even if the download fails."""
+        with self._held:
+            close = getattr(self._pieces, "close", None)
+            if close:
+                close()
 
 
 def lease_to_reader(snapshot: Snapshot, reader: Account) -> ReaderLease | None:

@@ -1,7 +1,7 @@
 """Pages about a device inside a backup: records, variables, exports."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from datetime import timedelta
 from http import HTTPStatus
 
@@ -26,8 +26,8 @@ from snapshots.forms import ChartForm, RecordsForm
 from snapshots.models import Snapshot
 from snapshots.reports.device_reading import (
     FILE_SECONDS,
+    FILES,
     PAGE_SECONDS,
-    DeviceFile,
     OpenDevice,
     UnknownDeviceError,
     find_obstacle,
@@ -242,14 +242,14 @@ class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
         if not form.is_valid():
             return _refused(HTTPStatus.BAD_REQUEST, "The filter cannot be understood.")
         # If anything fails before the response exists, both the place and the lease are released.
-        with ExitStack() as undo:
-            file = undo.enter_context(closing(DeviceFile(self._content(form.selection()))))
+        with ExitStack() as held:
+            held.enter_context(FILES.entered())
             lease = lease_to_reader(self.snapshot, self.account)
             if lease is None:
                 return _refused(HTTPStatus.CONFLICT, NOT_STORED)
-            pieces = undo.enter_context(closing(LeasedFile(lease, file)))
+            held.callback(lease.release)
             note_export(self.snapshot, self.account, opened.device, kind)
-            undo.pop_all()
+            pieces = LeasedFile(lease, self._content(form.selection()), held.pop_all())
         name = f"{opened.device.device_id}-{self.snapshot.local_date}.{kind}"
         headers = {
             "Content-Disposition": f'attachment; filename="{name}"',

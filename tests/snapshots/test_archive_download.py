@@ -210,7 +210,7 @@ def test_what_was_only_asked_for_keeps_no_backup(
     check_download(snapshot=snapshot, owners=[owner], password=PASSWORD)
     assert client.get(export_url(snapshot, "?since=never")).status_code == 400
     full = Bulkhead(running=1, waiting=0, seconds=7)
-    with patch("snapshots.reports.device_reading.FILES", full):
+    with patch("snapshots.views.device.FILES", full):
         with full.entered():
             assert client.get(export_url(snapshot)).status_code == 503
         fault = patch("snapshots.views.device.note_export", side_effect=OperationalError)

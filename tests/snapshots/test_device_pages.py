@@ -5,6 +5,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
@@ -25,6 +26,7 @@ from snapshots.engine.manifest import FORMAT, Manifest
 from snapshots.engine.storage import Storage, open_storage
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.reports import device_reading
+from snapshots.retention.reader_leases import LeasedFile, lease_to_reader
 from tests.factories import age_sign_in, make_snapshot
 from tests.projectdatabases import DEVICE
 from tests.takensnapshots import taken
@@ -299,30 +301,38 @@ def test_readers_beyond_the_limit_are_asked_to_wait(client: Client, snapshot: Sn
         response = client.get(address(snapshot))
     assert (response.status_code, response["Retry-After"]) == (503, "7")
     assert "Others are looking into backups" in response.content.decode()
-    with patch("snapshots.reports.device_reading.FILES", full):
+    with patch("snapshots.views.device.FILES", full):
         with full.entered():
             assert client.get(address(snapshot, "export/")).status_code == 503
         for _ in range(2):
             assert exported(client, snapshot)
 
 
-def test_a_file_gives_its_place_back_whatever_becomes_of_it() -> None:
+def test_a_file_gives_place_and_lease_back_whatever_becomes_of_it(snapshot: Snapshot) -> None:
     one = Bulkhead(running=1, waiting=0, seconds=7)
+
+    def sent(pieces: Iterator[bytes]) -> LeasedFile:
+        with ExitStack() as held:
+            held.enter_context(one.entered())
+            lease = lease_to_reader(snapshot, snapshot.project.created_by)
+            assert lease
+            held.callback(lease.release)
+            return LeasedFile(lease, pieces, held.pop_all())
 
     def broken() -> Iterator[bytes]:
         yield b"begun"
         raise DamagedSnapshotError("It broke.")
 
-    with patch("snapshots.reports.device_reading.FILES", one):
-        device_reading.DeviceFile(broken()).close()
-        with pytest.raises(DamagedSnapshotError):
-            list(device_reading.DeviceFile(broken()))
-        under_way = device_reading.DeviceFile(iter([b"a", b"b"]))
-        with pytest.raises(FullError):
-            device_reading.DeviceFile(iter([b"a"]))
-        assert list(under_way) == [b"a", b"b"]
-        with one.entered():
-            pass
+    sent(broken()).close()
+    with pytest.raises(DamagedSnapshotError):
+        list(sent(broken()))
+    under_way = sent(iter([b"a", b"b"]))
+    with pytest.raises(FullError):
+        sent(iter([b"a"]))
+    assert list(under_way) == [b"a", b"b"]
+    with one.entered():
+        snapshot.refresh_from_db()
+    assert snapshot.reader_leases == []
 
 
 CHART = "chart/?variable=temperature_1&since=2026-03-01T00:00&until=2026-03-01T01:00"
