@@ -240,6 +240,31 @@ def read_cells(storage: Storage, objects: Iterable[Segment]) -> pa.Table:
         )
 
 
+class DeviceCells:
+    """Cells of single devices, out of objects that are read once each."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._known: dict[tuple[str, int | None], pa.Table] = {}
+
+    def within(
+        self, contents: Iterable[Segment], number: int | None, part: ChunkRange
+    ) -> Iterator[pa.Table]:
+        """Yield a device's cells in a range of chunks, object by object.
+
+        Raises:
+            EngineError: an object is missing or damaged.
+        """
+        for item in contents:
+            if item.table == CELLS and part.meets(ChunkRange(item.first_chunk, item.end_chunk)):
+                known = (item.key, number)
+                # Two threads may read the same object, with the same result.
+                if known not in self._known:
+                    cells = read_contents(self._storage, item)
+                    self._known[known] = cells.filter(pc.equal(cells["device"], number))
+                yield within(self._known[known], part)
+
+
 def read_devices(storage: Storage, contents: Iterable[Segment]) -> list[Device]:
     """Read a snapshot's devices, sorted by name; raises as `read_cells` does."""
     devices = [Device(**row) for row in _rows_of(storage, contents, DEVICES)]

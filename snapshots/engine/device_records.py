@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backups_portal.projectdb.catalogue import VARIABLE
-from snapshots.engine.contents_index import CELLS, Device, read_cells
+from snapshots.engine.contents_index import Device, DeviceCells
 from snapshots.engine.manifest import Manifest, Segment
 from snapshots.engine.segment_plan import ChunkRange, by_range
 from snapshots.engine.segments import check_columns, read_segment
@@ -85,8 +85,7 @@ class DeviceRecords:
         self._manifest = manifest
         self.device = device
         self._until = monotonic() + seconds
-        # The device's rows by chunk, by the key of the object of cells that has them.
-        self._cells: dict[str, dict[int, int]] = {}
+        self._cells = DeviceCells(storage)
 
     @cached_property
     def series(self) -> tuple[Series, ...]:
@@ -218,25 +217,8 @@ class DeviceRecords:
         return Selection.between((), self.device.first, self.device.last).chunks
 
     def _holds(self, chunks: ChunkRange) -> bool:
-        objects = self._cells_of(chunks)
-        return any(chunks.select(self._rows_by_chunk(item)) for item in objects)
-
-    def _cells_of(self, chunks: ChunkRange) -> list[Segment]:
-        return [
-            item
-            for item in self._manifest.contents
-            if item.table == CELLS and chunks.meets(ChunkRange(item.first_chunk, item.end_chunk))
-        ]
-
-    def _rows_by_chunk(self, item: Segment) -> dict[int, int]:
-        # Two threads may read the same object, with the same result.
-        if item.key not in self._cells:
-            cells = read_cells(self._storage, [item])
-            own = cells.filter(pc.equal(cells["device"], self.device.number))
-            self._cells[item.key] = dict(
-                zip(own["chunk"].to_pylist(), own["rows"].to_pylist(), strict=True)
-            )
-        return self._cells[item.key]
+        found = self._cells.within(self._manifest.contents, self.device.number, chunks)
+        return any(cells.num_rows for cells in found)
 
 
 def _joined(tables: Sequence[pa.Table]) -> pa.Table:

@@ -11,10 +11,9 @@ from backups_portal.lib import pgsession
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
-from snapshots.engine.contents_index import CELLS, DEVICES, Device, read_cells, read_devices
-from snapshots.engine.day_device_counts import CELL_SCHEMA
+from snapshots.engine.contents_index import DEVICES, Device, DeviceCells, read_devices
 from snapshots.engine.errors import EngineError
-from snapshots.engine.manifest import Manifest, Segment
+from snapshots.engine.manifest import Manifest
 from snapshots.engine.pg_timestamps import EPOCH
 from snapshots.engine.segment_plan import ChunkRange
 from snapshots.engine.segments import check_columns, read_segment
@@ -191,8 +190,7 @@ class _Library:
 
     def __init__(self) -> None:
         self._storage: Storage = reading_storage()
-        # Cells of single devices, by the object and the device's number.
-        self._cells: dict[tuple[str, int], pa.Table] = {}
+        self._cells = DeviceCells(self._storage)
         self._devices: dict[str, list[Device]] = {}
         # Pairs of a device and a variable, by the keys of their segments.
         self._variables: dict[str, set[tuple[str, str]]] = {}
@@ -222,30 +220,12 @@ class _Library:
     def rows(self, snapshot: Snapshot, device_id: str, part: ChunkRange) -> int:
         """Count a device's rows in a range of chunks; raise EngineError."""
         manifest = load_manifest(self._storage, snapshot)
-        number = next(
-            (d.number for d in self._devices_of(manifest) if d.device_id == device_id), None
-        )
+        devices = self._devices_of(manifest)
+        number = next((one.number for one in devices if one.device_id == device_id), None)
         if number is None:
             return 0
-        objects = [
-            item
-            for item in manifest.contents
-            if item.table == CELLS and part.meets(ChunkRange(item.first_chunk, item.end_chunk))
-        ]
-        cells = self._of_device(objects, number)
-        chunks = cells["chunk"].to_pylist()
-        rows = cells["rows"].to_pylist()
-        return sum(count for chunk, count in zip(chunks, rows, strict=True) if part.holds(chunk))
-
-    def _of_device(self, objects: Iterable[Segment], number: int) -> pa.Table:
-        tables = [CELL_SCHEMA.empty_table()]
-        for item in objects:
-            known = (item.key, number)
-            if known not in self._cells:
-                cells = read_cells(self._storage, [item])
-                self._cells[known] = cells.filter(pc.equal(cells["device"], number))
-            tables.append(self._cells[known])
-        return pa.concat_tables(tables)
+        found = self._cells.within(manifest.contents, number, part)
+        return sum(int(cells["rows"].to_numpy().sum()) for cells in found)
 
 
 def _variables_in(series: pa.Table, device_id: str) -> Iterable[tuple[str, str]]:
