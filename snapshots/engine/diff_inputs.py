@@ -66,13 +66,16 @@ class TooManyRowsError(EngineError):
 
 
 @dataclass(frozen=True)
-class LiveState:
-    """A database as it was a moment ago, and how much was read to describe it."""
+class LiveReading:
+    """When a database was read to describe it, and how much.
 
-    state: State
+    Attributes:
+        everything: All rows were read, because the newest backup was no usable base.
+    """
+
     seen_at: datetime
-    rows_read: int
-    chunks_read: int
+    rows: int
+    chunks: int
     everything: bool
 
 
@@ -164,7 +167,7 @@ def live_state(
     most_rows: int | None,
     readers: int,
     on_progress: OnProgress,
-) -> LiveState:
+) -> tuple[State, LiveReading]:
     """Describe a main database now, reading what a snapshot would read.
 
     Reads in one MVCC snapshot, writes nothing, and leaves the change marks in place.
@@ -195,13 +198,9 @@ def live_state(
         run_parallel(
             jobs, looking.read, workers=readers, resource=lambda: open_reader(dsn, instant)
         )
-        return LiveState(
-            looking.state(usable, kept, plan.read, _devices(connection)),
-            instant.taken_at,
-            rows_read=looking.rows,
-            chunks_read=len(instant.marks),
-            everything=usable is None,
-        )
+        state = looking.state(usable, kept, plan.read, _devices(connection))
+        marked = len(instant.marks)
+        return state, LiveReading(instant.taken_at, looking.rows, marked, usable is None)
 
 
 def _refuse(rows: int, most: int | None) -> None:

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
@@ -10,11 +9,11 @@ from django.conf import settings
 from backups_portal.lib.thread_pool import workers_for
 from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
-from snapshots.engine.diff_inputs import find_difference, live_state, stored_state
+from snapshots.engine.diff_inputs import LiveReading, find_difference, live_state, stored_state
 from snapshots.engine.difference import Difference
 from snapshots.engine.errors import EngineError, SourceError
 from snapshots.engine.manifest import Manifest
-from snapshots.engine.run_progress import OnProgress, Progress
+from snapshots.engine.run_progress import OnProgress
 from snapshots.engine.source_database import source_errors
 from snapshots.engine.storage import Storage
 from snapshots.integrity.recorded_manifests import load_manifest
@@ -27,26 +26,12 @@ MAX_ROWS_OF_PAGE = 1_000_000
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a comparison with now has read of the main database, and when.
-
-    Attributes:
-        everything: All rows were read, because the newest backup was no usable base.
-    """
-
-    seen_at: datetime
-    rows: int
-    chunks: int
-    everything: bool
-
-
-@dataclass(frozen=True)
 class Compared:
     """The difference, how long it took, and what was read of the database."""
 
     difference: Difference
     seconds: float
-    reading: Reading | None = None
+    reading: LiveReading | None = None
 
 
 @check_storage_on_missing()
@@ -86,20 +71,17 @@ def compare_with_now(
     storage = reading_storage()
     with source_errors():
         dsn = project_dsn(project)
-    live = live_state(
+    live, reading = live_state(
         dsn,
         storage,
         find_base=lambda pk: _find_base(project, storage, pk),
         most_rows=most_rows,
         readers=workers_for(settings.SNAPSHOT_READERS),
-        on_progress=on_progress or _quiet,
+        on_progress=on_progress or (lambda _: None),
     )
     stored = stored_state(storage, load_manifest(storage, before))
-    return Compared(
-        find_difference(storage, stored, live.state),
-        time.monotonic() - begun,
-        Reading(live.seen_at, live.rows_read, live.chunks_read, live.everything),
-    )
+    difference = find_difference(storage, stored, live)
+    return Compared(difference, time.monotonic() - begun, reading)
 
 
 def _find_base(project: Project, storage: Storage, snapshot_id: str) -> Manifest | None:
@@ -109,7 +91,3 @@ def _find_base(project: Project, storage: Storage, snapshot_id: str) -> Manifest
         return load_manifest(storage, good) if good else None
     except EngineError:
         return None
-
-
-def _quiet(_: Progress) -> None:
-    """Report no progress."""

@@ -6,13 +6,20 @@ import pytest
 
 from snapshots.engine.contents_index import CELLS
 from snapshots.engine.diff_inputs import (
-    LiveState,
+    LiveReading,
     TooManyRowsError,
     find_difference,
     live_state,
     stored_state,
 )
-from snapshots.engine.difference import CellChange, Change, DeviceChange, Difference, TableChange
+from snapshots.engine.difference import (
+    CellChange,
+    Change,
+    DeviceChange,
+    Difference,
+    State,
+    TableChange,
+)
 from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest
 from tests.projectdatabases import DEVICE, START, Backups, Connection, add_rows, quiet
@@ -26,7 +33,9 @@ def compare(backups: Backups, before: Manifest, after: Manifest) -> Difference:
     return find_difference(backups.storage, *states)
 
 
-def look(backups: Backups, base: Manifest | None, most_rows: int | None = None) -> LiveState:
+def look(
+    backups: Backups, base: Manifest | None, most_rows: int | None = None
+) -> tuple[State, LiveReading]:
     """Compare the source with `base`, the only remaining snapshot."""
     return live_state(
         backups.source.dsn,
@@ -40,7 +49,7 @@ def look(backups: Backups, base: Manifest | None, most_rows: int | None = None) 
 
 def compare_with_now(backups: Backups, before: Manifest, base: Manifest | None) -> Difference:
     state = stored_state(backups.storage, before)
-    return find_difference(backups.storage, state, look(backups, base).state)
+    return find_difference(backups.storage, state, look(backups, base)[0])
 
 
 def add_van(source: Connection) -> None:
@@ -253,11 +262,11 @@ class TestNow:
         before: Manifest,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        assert look(backups, before).rows_read == 0
+        assert look(backups, before)[1].rows == 0
         assert compare_with_now(backups, before, before).is_empty
         change(source)
-        live = look(backups, before)
-        assert (live.chunks_read, live.everything) == (4, False)
+        _, reading = look(backups, before)
+        assert (reading.chunks, reading.everything) == (4, False)
         difference = compare_with_now(backups, before, before)
         assert days(difference) == EXPECTED
         assert difference.tables == [TableChange("device", 1, 2), TableChange("series", 3, 4)]
@@ -286,8 +295,8 @@ class TestNow:
         self, backups: Backups, source: Connection, before: Manifest
     ) -> None:
         change(source)
-        live = look(backups, None)
-        assert (live.everything, live.rows_read) == (True, 19)
+        _, reading = look(backups, None)
+        assert (reading.everything, reading.rows) == (True, 19)
         assert days(compare_with_now(backups, before, None)) == EXPECTED
 
     def test_a_page_reads_only_so_many_rows(
@@ -299,4 +308,4 @@ class TestNow:
         source.execute("ANALYZE variable")
         with pytest.raises(TooManyRowsError):
             look(backups, None, most_rows=2)
-        assert look(backups, before, most_rows=100).rows_read >= 7
+        assert look(backups, before, most_rows=100)[1].rows >= 7

@@ -107,7 +107,7 @@ def test_the_database_now_compares_equal_to_a_backup_of_it(
     first = backups.take()
     source.execute("DELETE FROM series WHERE id = 3")
     for base in (first, backups.take()):
-        live = live_state(
+        live, _ = live_state(
             backups.source.dsn,
             backups.storage,
             find_base=lambda _, base=base: base,
@@ -117,9 +117,8 @@ def test_the_database_now_compares_equal_to_a_backup_of_it(
         )
         newest = backups.newest
         assert newest is not None
-        difference = find_difference(
-            backups.storage, stored_state(backups.storage, newest), live.state
-        )
+        stored = stored_state(backups.storage, newest)
+        difference = find_difference(backups.storage, stored, live)
         assert bool(difference.devices) == (newest is first)
 
 
