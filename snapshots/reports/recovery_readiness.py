@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
 
 from backups_portal.projects.due_times import last_run, local_date, run_on
 from backups_portal.projects.models import MainDatabase, Project
 from backups_portal.projects.shutdown_periods import shutdown_periods
 from backups_portal.ui.charts import Chart, trend
-from snapshots.models import CheckTally, Snapshot
+from snapshots.models import Snapshot
 from snapshots.reports.day_strip import (
     COMING,
     FAILED,
@@ -36,39 +35,11 @@ VERDICTS = {
     Snapshot.Verdict.PASSED: PROVEN,
     Snapshot.Verdict.FAILED: FAILED,
 }
-
-
-class Day(NamedTuple):
-    """The columns of a day's snapshot that the panel needs."""
-
-    local_date: date
-    state: str
-    verdict: str
-    taken_at: datetime | None
-    stored_bytes: int | None
-    proven_at: datetime | None
-    restore_seconds: float | None
-    checks_made: int = 0
-    checks_failed: int = 0
-    checks_not_run: int = 0
-
-    @property
-    def checks(self) -> CheckTally | None:
-        """Return the results of the owner's checks; None if none were made."""
-        found = CheckTally(self.checks_made, self.checks_failed, self.checks_not_run)
-        return found if self.kind == PROVEN and found.made else None
-
-    @property
-    def kind(self) -> str:
-        """Return what happened to it, as a kind of the strip."""
-        if self.state == Snapshot.State.COMPLETED:
-            return VERDICTS[Snapshot.Verdict(self.verdict)]
-        return KINDS[Snapshot.State(self.state)]
-
-    @property
-    def restore_time(self) -> timedelta | None:
-        """Return how long a restore takes, if that was measured."""
-        return None if self.restore_seconds is None else timedelta(seconds=self.restore_seconds)
+# The columns of a day's snapshot that the panel needs.
+SHOWN = (
+    *("local_date", "state", "verdict", "taken_at", "stored_bytes", "proven_at"),
+    *("restore_seconds", "checks_made", "checks_failed", "checks_not_run"),
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +52,7 @@ class Readiness:
         unprotected: Days since the newest good backup that failed or were missed, newest first.
     """
 
-    proven: Day | None
+    proven: Snapshot | None
     strip: Strip | None
     sizes: Chart | None
     unprotected: Sequence[Cell]
@@ -93,8 +64,8 @@ def readiness_of(project: Project, now: datetime) -> Readiness:
     today = local_date(now, database.backup_time_zone)
     first = today - (database.retention_days - 1) * DAY
     found = Snapshot.objects.filter(project=project, local_date__range=(first, today))
-    days = [Day(*row) for row in found.by_day().values_list(*Day._fields)]
-    proven = [day for day in days if day.kind == PROVEN]
+    days = list(found.by_day().only(*SHOWN))
+    proven = [day for day in days if _kind(day) == PROVEN]
     # Of two snapshots for one day, the older one may come last.
     sizes = sorted(
         (day.taken_at, day.stored_bytes)
@@ -110,6 +81,13 @@ def readiness_of(project: Project, now: datetime) -> Readiness:
     )
 
 
+def _kind(day: Snapshot) -> str:
+    """Return what happened to a day's snapshot, as a kind of the strip."""
+    if day.state == Snapshot.State.COMPLETED:
+        return VERDICTS[Snapshot.Verdict(day.verdict)]
+    return KINDS[Snapshot.State(day.state)]
+
+
 def _unprotected(database: MainDatabase, strip: Strip | None, now: datetime) -> Sequence[Cell]:
     """Return days to warn about, except one just due; none if unscheduled."""
     next_run = database.next_snapshot_at
@@ -122,13 +100,13 @@ def _unprotected(database: MainDatabase, strip: Strip | None, now: datetime) -> 
 
 
 def _strip(
-    database: MainDatabase, days: Sequence[Day], first: date, today: date, now: datetime
+    database: MainDatabase, days: Sequence[Snapshot], first: date, today: date, now: datetime
 ) -> Strip | None:
     """Line up the days from the first possible backup to the last one due."""
     if not days:
         return None
     zone = database.backup_time_zone
-    kinds = {day.local_date: day.kind for day in days}
+    kinds = {day.local_date: _kind(day) for day in days}
     # A project's first run is on the day of its creation, or on the next day.
     begun = min(days[0].local_date, local_date(database.project.created_at, zone) + DAY)
     due = last_run(now, database.backup_time, zone).local_date
