@@ -47,7 +47,7 @@ def lock_taken(
     plan = plan_lock(manifest.taken_at, _retention(snapshot.project_id), timezone.now())
     row = Snapshot.objects.filter(pk=snapshot.pk)
     marked = mark(row)
-    base_until = _locked_until(base.snapshot_id) if base else None
+    base_until = _locked_until(Snapshot.objects.filter(pk=base.snapshot_id)) if base else None
     # A killed try may have written some shared objects again, without leaving a note.
     is_first_try = snapshot.attempts == 1
     is_shared_locked = is_first_try and base_until is not None and base_until >= plan.least
@@ -66,8 +66,8 @@ def lock_taken(
     log.info("locked", snapshot=snapshot.pk, until=until)
 
 
-def _locked_until(snapshot_id: UUID) -> datetime | None:
-    rows = Snapshot.objects.filter(pk=snapshot_id)
+def _locked_until(rows: Noted) -> datetime | None:
+    """Read it again: locks may have been forgotten since the row was loaded."""
     return rows.values_list("locked_until", flat=True).first()
 
 
@@ -96,7 +96,7 @@ def lock_copied(
         note(row, marked, None)
         return
     shared: frozenset[str] = frozenset()
-    least = _copy_locked_until(last) if last else None
+    least = _locked_until(SnapshotCopy.objects.filter(pk=last.pk)) if last else None
     if last and least and least >= plan.least:
         before = load_manifest(storage, last.snapshot).objects
         shared = frozenset(before) - frozenset(written)
@@ -110,12 +110,6 @@ def lock_copied(
     )
     note(row, marked, until)
     log.info("locked the copy", snapshot=snapshot.pk, until=until)
-
-
-def _copy_locked_until(copy: SnapshotCopy) -> datetime | None:
-    """Read it again: locks may have been forgotten since the row was loaded."""
-    rows = SnapshotCopy.objects.filter(pk=copy.pk)
-    return rows.values_list("locked_until", flat=True).first()
 
 
 class Due(NamedTuple):

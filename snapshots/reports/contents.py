@@ -21,7 +21,6 @@ from snapshots.engine.contents_index import (
 from snapshots.engine.difference import TableChange
 from snapshots.engine.manifest import ExcludedTotal
 from snapshots.engine.manifest_record import ManifestRecord
-from snapshots.engine.storage import Storage
 from snapshots.integrity.recorded_manifests import load_manifest, record_of
 from snapshots.models import Snapshot
 from snapshots.storages.configured_storages import reading_storage
@@ -82,11 +81,7 @@ def left_out(snapshot: Snapshot) -> list[ExcludedLine]:
     Raises:
         EngineError: the manifest is missing or damaged.
     """
-    return _excluded_lines(load_manifest(_storage(), snapshot).excluded)
-
-
-def _storage() -> Storage:
-    return reading_storage()
+    return _excluded_lines(load_manifest(reading_storage(), snapshot).excluded)
 
 
 def _excluded_lines(totals: Mapping[str, ExcludedTotal]) -> list[ExcludedLine]:
@@ -121,7 +116,7 @@ def _recalled(_storage_url: str, record: ManifestRecord) -> Inside:
 
 @check_storage_on_missing()
 def _read_inside(record: ManifestRecord) -> Inside:
-    storage = _storage()
+    storage = reading_storage()
     manifest = record.load(storage)
     rows = _rows_by_number(read_cells(storage, manifest.contents))
     devices = [
