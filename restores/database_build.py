@@ -29,7 +29,7 @@ from snapshots.engine.manifest import Manifest
 from snapshots.engine.run_progress import OnProgress, Progress
 from snapshots.integrity.recorded_manifests import load_manifest
 from snapshots.models import Snapshot
-from snapshots.replication.copy_needs import note_need
+from snapshots.replication.repair import note_need
 from snapshots.schedule.task_limit import limit_seconds
 from snapshots.storages.configured_storages import reading_storage
 from snapshots.storages.storage_marker import check_storage_on_missing

@@ -1,18 +1,23 @@
-"""Write lost or damaged objects back from the copy, on demand."""
+"""Snapshots that needed their copy, and their repair from it."""
 
 from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
 
+from backups_portal.lib.loggers import get_logger
 from snapshots.engine.errors import EngineError, StorageError
+from snapshots.engine.fallback_storage import StorageWithCopy
 from snapshots.engine.snapshot_copy import Copied, copy_snapshot
+from snapshots.engine.storage import Storage
 from snapshots.integrity.orphan_objects import unswept
 from snapshots.integrity.recorded_manifests import record_of
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.object_lock.lock_extension import forget_locks
 from snapshots.storages.configured_storages import copy_storage
 from snapshots.storages.storage_marker import right_storage
+
+log = get_logger(__name__)
 
 
 def repair(snapshot: Snapshot) -> Copied:
@@ -37,9 +42,10 @@ def repair(snapshot: Snapshot) -> Copied:
             first,
             record_of(snapshot),
             trusted=None,
-            on_object=_go_on,
+            # No other process does this, so there is no lease to check.
+            on_object=lambda: None,
             on_publish=lambda: _check_wanted(snapshot.pk),
-            on_write=lambda: _note_need(snapshot.pk),
+            on_write=lambda: _note_repair(snapshot.pk),
         )
     if repaired.written:
         forget_locks(snapshot.project_id)
@@ -57,17 +63,25 @@ def _end(snapshot: Snapshot, repaired: Copied) -> None:
         snapshot.record("snapshot.repaired", put_back_bytes=repaired.new_bytes)
 
 
+def note_need(snapshot_id: UUID, storage: Storage) -> None:
+    """Note that a restore or a proof had to read objects from the copy."""
+    if not isinstance(storage, StorageWithCopy) or not storage.lost:
+        return
+    log.error(
+        "the first storage has lost or damaged %s objects; only the copy can be restored",
+        len(storage.lost),
+        snapshot=snapshot_id,
+    )
+    SnapshotCopy.objects.filter(pk=snapshot_id).update(needed_at=timezone.now())
+
+
 def needing_repair() -> list[Snapshot]:
     """List the snapshots that are known to need their copy for a restore."""
     rows = Snapshot.objects.completed().filter(copy__needed_at__isnull=False)
     return list(rows.order_by("taken_at"))
 
 
-def _go_on() -> None:
-    """Continue: no other process does this, so there is no lease to check."""
-
-
-def _note_need(snapshot_id: UUID) -> None:
+def _note_repair(snapshot_id: UUID) -> None:
     """Note that it needs its copy, so that the next repair resumes it."""
     copies = SnapshotCopy.objects.filter(pk=snapshot_id, needed_at=None)
     copies.update(needed_at=timezone.now())
