@@ -1,8 +1,9 @@
-"""Requests for restores: checked, priced and stored."""
+"""Requests for restores: limited, checked, priced and stored."""
 
 import uuid
 from dataclasses import dataclass, field, replace
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from backups_portal.accounts.models import Account
@@ -11,9 +12,9 @@ from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.projects.errors import NameRefusedError
 from backups_portal.projects.models import DatabaseServer
 from backups_portal.projects.project_creation import check_name
+from backups_portal.ui.formats import count
 from restores.errors import ChargesChangedError, RestoreRefusedError
 from restores.models import Restore
-from restores.restore_limit import limit_reached
 from snapshots.engine.errors import EngineError
 from snapshots.integrity.recorded_manifests import load_manifest
 from snapshots.models import Snapshot
@@ -144,6 +145,30 @@ def _create(snapshot: Snapshot, actor: Account, wanted: NewProject) -> Restore:
         running_fee_per_hour=quote.running_fee_per_hour,
         currency=quote.currency,
         rows_total=locked.rows,
+    )
+
+
+def limit_reached(account: Account, *, request_key: uuid.UUID | None = None) -> str:
+    """Explain that an account is at its limit of restores; "" if it is not.
+
+    An operator's restores in an owner's name are unlimited, and do not count against the owner.
+
+    Args:
+        request_key: The key of the requested restore, which is not counted: a second click may
+            find it under way.
+    """
+    most = settings.RESTORES_AT_ONCE
+    if not most or operator():
+        return ""
+    rows = Restore.objects.unfinished().filter(requested_by=account, operator="")
+    if request_key:
+        rows = rows.exclude(request_key=request_key)
+    under_way = rows.count()
+    if under_way < most:
+        return ""
+    return (
+        f"You have {count(under_way, 'restore')} under way, and can have {most:,} at a time. "
+        "Ask again when one has ended."
     )
 
 

@@ -23,8 +23,7 @@ from restores.errors import RestoreRefusedError
 from restores.forms import RestoreForm
 from restores.models import Restore
 from restores.project_names import suggest_name
-from restores.restore_limit import limit_reached
-from restores.restore_requests import NewProject, request_restore, retry_restore
+from restores.restore_requests import NewProject, limit_reached, request_restore, retry_restore
 from restores.restore_steps import COUNTED, pace_of, step_lines, time_taken, waits_until
 from restores.shown_restores import restores_for
 from restores.sought_rows import SoughtRows

@@ -18,8 +18,12 @@ from backups_portal.billing.models import Charge
 from backups_portal.projects.models import Project
 from restores.errors import RestoreRefusedError
 from restores.models import Restore
-from restores.restore_limit import limit_reached
-from restores.restore_requests import NewProject, request_restore, retry_restore
+from restores.restore_requests import (
+    NewProject,
+    limit_reached,
+    request_restore,
+    retry_restore,
+)
 from snapshots.engine.storage import open_storage
 from snapshots.models import Snapshot
 from tests.factories import make_account
