@@ -20,8 +20,8 @@ from backups_portal.projects.models import Invitation, Membership
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.ui import moments
 from backups_portal.ui.pagination import PagedView
-from restores.active_restores import restores_under_way
 from restores.backup_list import describe, listed
+from restores.shown_restores import restores_under_way
 from snapshots.models import Snapshot
 from snapshots.reports.recovery_readiness import readiness_of
 
