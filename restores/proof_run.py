@@ -11,8 +11,7 @@ from backups_portal.lib.leases import LeaseQuerySet
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.database_dsn import server_url
 from restores.build_steps import Step
-from restores.checks.check_report import settle_checks
-from restores.checks.check_results import tally_of
+from restores.checks.check_results import bad_in_words, tally_of
 from restores.checks.check_run import Checked, ScratchDatabase, run_checks
 from restores.database_build import EVIDENCE, BuildJob, Built
 from restores.models import Check, Proof
@@ -113,6 +112,24 @@ class ProofJob(BuildJob[Proof]):
                 restore_seconds=round(built.restore_seconds, 3),
                 compare_seconds=round(built.compare_seconds, 3),
             )
-            settle_checks(snapshot, checked)
+            _settle_checks(snapshot, checked)
         if seal is None and (gone := self.clean_up()):
             Proof.objects.filter(pk=self.pk, prefix=self.prefix).update(**gone)
+
+
+def _settle_checks(snapshot: Snapshot, checked: Checked) -> None:
+    """Update device names, and record the checks that did not pass."""
+    checks = Check.objects.filter(project=snapshot.project_id)
+    for device_id, name in checked.names.items():
+        checks.filter(device_id=device_id).exclude(device_name=name).update(device_name=name)
+    tally = tally_of(checked.results)
+    if tally.is_clean:
+        return
+    snapshot.record(
+        "check.failed",
+        checks=str(tally),
+        failed=tally.failed,
+        not_run=tally.not_run,
+        reason=bad_in_words(checked.results),
+    )
+    log.warning("%s", tally, snapshot=snapshot.pk, project=snapshot.project_id)
