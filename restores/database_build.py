@@ -21,7 +21,7 @@ from backups_portal.projects.project_creation import Instance, create_instance, 
 from backups_portal.projects.servers import choose_server
 from restores.build_steps import Step
 from restores.compared_build import complete_and_compare
-from restores.models import Build
+from restores.models import Proof, Restore
 from restores.proof_check import ProofError
 from restores.snapshot_loader import Target, UnloadableError, drop_excluded, load_rows
 from snapshots.engine.errors import DamagedSnapshotError, EngineError, MissingObjectError
@@ -41,7 +41,7 @@ MAX_ATTEMPTS = 3
 # Errors that are evidence against the snapshot itself, and not against a server or a network.
 EVIDENCE = (DamagedSnapshotError, MissingObjectError, ProofError, UnloadableError)
 NO_DATABASE: dict[str, object] = {"server": None, "prefix": "", "database": ""}
-RowT = TypeVar("RowT", bound=Build)
+RowT = TypeVar("RowT", Restore, Proof)
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,10 @@ class BuildJob(LeasedJob[RowT]):
         super().begin()
         self._clear()
 
-    def place(self, snapshot: Snapshot) -> dict[str, object]:
-        """Return the log fields that say where the job works."""
-        server = {"server": self.server.name} if self.server else {}
-        return {"snapshot": snapshot.pk, "project": snapshot.project_id, **server}
+    def facts(self) -> dict[str, object]:
+        snapshot, server = self.row.snapshot, self.server
+        place = {"snapshot": snapshot.pk, "project": snapshot.project_id}
+        return {**super().facts(), **place, **({"server": server.name} if server else {})}
 
     def clean_up(self) -> dict[str, object]:
         # A database that could not be dropped stays on the row, for the tick to try again.

@@ -45,9 +45,6 @@ class ProofJob(BuildJob[Proof]):
     name = "proof"
     unexpected = UNEXPECTED
 
-    def facts(self) -> dict[str, object]:
-        return {**super().facts(), **self.place(self.row.snapshot)}
-
     def rows(self) -> LeaseQuerySet:
         return Proof.objects.select_related("snapshot__project__main_database", "server")
 

@@ -82,9 +82,6 @@ class RestoreJob(BuildJob[Restore]):
     shown_errors = (EngineError, ProvisioningError, NameRefusedError, RightLostError)
     unexpected = UNEXPECTED
 
-    def facts(self) -> dict[str, object]:
-        return {**super().facts(), **self.place(self.row.snapshot)}
-
     def rows(self) -> LeaseQuerySet:
         return Restore.objects.select_related(
             "snapshot__project__main_database", "requested_by", "server", "wanted_server"
