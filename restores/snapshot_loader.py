@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import psycopg
@@ -63,13 +62,6 @@ class Target:
     prefix: str
 
 
-class Loaded(NamedTuple):
-    """What was loaded: rows, and the bytes of segments that are complete."""
-
-    rows: int
-    bytes: int = 0
-
-
 def drop_excluded(target: Target) -> None:
     """Remove excluded settings that backups of older versions still hold.
 
@@ -121,7 +113,10 @@ def load_rows(
     with load_errors(), _open_loader(target) as connection:
         _check_target(connection, target)
         with connection.transaction():
-            bare = _strip(connection)
+            # The snapshot has its own rows for these.
+            connection.execute("DELETE FROM profile")
+            connection.execute("DELETE FROM run_settings")
+            bare = strip(connection)
         load = _Load(manifest, storage, target, keys=keys, on_progress=on_progress)
         load.run(connection, loaders)
     return bare
@@ -140,39 +135,6 @@ def _check_target(connection: Connection, target: Target) -> None:
     ).fetchone()
     if row != (target.prefix, True):
         raise LoadError("The database to restore into is not a new one.")
-
-
-def _strip(connection: Connection) -> BareTable:
-    """Strip the variables for loading, and delete provisioning's own rows."""
-    # The snapshot has its own rows for these.
-    connection.execute("DELETE FROM profile")
-    connection.execute("DELETE FROM run_settings")
-    return strip(connection)
-
-
-def _load_resources(
-    connection: Connection,
-    storage: Storage,
-    manifest: Manifest,
-    table: Table,
-    target: Target,
-    keys: Keyring,
-) -> Iterator[Loaded]:
-    """Load a table block by block, and yield each once it is sent."""
-    for segment in manifest.of(table.name):
-        rows = read_segment(storage, segment)
-        noted = table.noted() if table.name == "token" else ()
-        check_columns(rows.column_names, (*manifest.columns[table.name], *noted), table.name)
-        # A snapshot of an older schema lacks columns; they get the defaults of this one.
-        known = [name for name in table.columns if name in rows.column_names]
-        for first in range(0, rows.num_rows, BLOCK_ROWS):
-            block = rows.slice(first, BLOCK_ROWS)
-            if table.name == "token":
-                _load_tokens(connection, block, target, keys)
-            else:
-                _copy(connection, table.name, block.select(known))
-            yield Loaded(block.num_rows)
-        yield Loaded(0, segment.bytes)
 
 
 def _copy(connection: Connection, table: str, rows: pa.Table) -> None:
@@ -247,7 +209,9 @@ class _Load:
         """Load everything over the given connection and further ones."""
         segments = self._manifest.of(VARIABLE.name)
         is_small = sum(segment.rows for segment in segments) <= FEW_ROWS
-        jobs = [self._load_resources, *map(self._job, number_segments(segments))]
+        numbered = number_segments(segments)
+        jobs: list[Callable[[Connection], None]] = [self._load_resources]
+        jobs += [partial(self._load_variables, job) for job in numbered]
         workers = 1 if is_small else min(loaders, len(jobs))
         with ExitStack() as others:
             # Connect before the first row: once the disk is full, a new session is refused without
@@ -261,36 +225,41 @@ class _Load:
                 resource=lambda: nullcontext(free.pop()),
             )
 
-    def _job(self, job: LoadJob) -> Callable[[Connection], None]:
-        return partial(self._load_variables, job)
-
     def _load_resources(self, connection: Connection) -> None:
         with connection.transaction():
             for table in RESOURCE_TABLES:
-                for loaded in _load_resources(
-                    connection, self._storage, self._manifest, table, self._target, self._keys
-                ):
-                    self._count(loaded)
+                for segment in self._manifest.of(table.name):
+                    self._load_segment(connection, table, segment)
+
+    def _load_segment(self, connection: Connection, table: Table, segment: Segment) -> None:
+        """Load a segment of resources block by block."""
+        rows = read_segment(self._storage, segment)
+        noted = table.noted() if table.name == "token" else ()
+        check_columns(rows.column_names, (*self._manifest.columns[table.name], *noted), table.name)
+        # A snapshot of an older schema lacks columns; they get the defaults of this one.
+        known = [name for name in table.columns if name in rows.column_names]
+        for first in range(0, rows.num_rows, BLOCK_ROWS):
+            block = rows.slice(first, BLOCK_ROWS)
+            if table.name == "token":
+                _load_tokens(connection, block, self._target, self._keys)
+            else:
+                _copy(connection, table.name, block.select(known))
+            self._count(block.num_rows)
+        self._count(0, segment.bytes)
 
     def _load_variables(self, job: LoadJob, connection: Connection) -> None:
         if job.segment.rows:
             _copy_variables(connection, _numbered(self._storage, job))
-        self._count(Loaded(job.segment.rows, job.segment.bytes))
+        self._count(job.segment.rows, job.segment.bytes)
 
-    def _count(self, loaded: Loaded) -> None:
+    def _count(self, rows: int, size: int = 0) -> None:
+        """Report loaded rows, and the bytes of segments that are complete."""
         check_stopped()
         with self._lock:
-            self._done += loaded.rows
-            self._done_bytes += loaded.bytes
-            self._on_progress(
-                Progress(
-                    self._done,
-                    self._manifest.rows,
-                    Step.LOADING,
-                    self._done_bytes,
-                    self._total_bytes,
-                )
-            )
+            self._done += rows
+            self._done_bytes += size
+            counts = (self._done_bytes, self._total_bytes)
+            self._on_progress(Progress(self._done, self._manifest.rows, Step.LOADING, *counts))
 
 
 def _copy_variables(connection: Connection, rows: pa.Table) -> None:

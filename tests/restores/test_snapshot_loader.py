@@ -99,7 +99,7 @@ def test_every_connection_is_open_before_the_first_row(
 
         monkeypatch.setattr(snapshot_loader, name, calling)
 
-    for name in ("_open_loader", "_load_resources", "_copy_variables"):
+    for name in ("_open_loader", "_copy", "_copy_variables"):
         noted(name)
     backup.load(target, loaders=4)
     assert events[:4] == ["_open_loader"] * 4
