@@ -61,7 +61,7 @@ def complete_and_compare(
         ProofError: rows are missing, added or different; it names table, chunks and counts.
         EngineError: the database failed.
     """
-    progress = ProofProgress(manifest, on_progress, is_quiet=True)
+    progress = ProofProgress(manifest, on_progress)
     comparison = Comparison(manifest, progress.add)
     ready_at = 0.0
 

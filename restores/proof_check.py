@@ -208,12 +208,10 @@ def count_blocks(connection: Connection) -> int:
 
 
 class ProofProgress:
-    """Reports a comparison's progress; if quiet, as indexing until `start`."""
+    """Reports a comparison's progress, until `start` as that of indexing."""
 
-    def __init__(
-        self, manifest: Manifest, on_progress: OnProgress, *, is_quiet: bool = False
-    ) -> None:
-        self._on_progress, self._is_quiet = on_progress, is_quiet
+    def __init__(self, manifest: Manifest, on_progress: OnProgress) -> None:
+        self._on_progress, self._is_started = on_progress, False
         self._lock = threading.Lock()
         self._rows, self._total = 0, manifest.rows
         self._total_bytes = sum(segment.bytes for segment in manifest.segments)
@@ -228,11 +226,11 @@ class ProofProgress:
     def start(self) -> None:
         """Report the comparison from now on."""
         with self._lock:
-            self._is_quiet = False
+            self._is_started = True
             self._report()
 
     def _report(self) -> None:
-        if self._is_quiet:
+        if not self._is_started:
             self._on_progress(Progress(self._total, self._total, Step.INDEXING))
             return
         done_bytes = self._total_bytes * self._rows // max(self._total, 1)

@@ -87,6 +87,6 @@ def test_a_lost_lease_ends_a_comparison_while_indexes_are_built() -> None:
         assert progress.step == Step.INDEXING
         raise LeaseLostError("a restore")
 
-    progress = ProofProgress(make_manifest(uuid.uuid4()), report, is_quiet=True)
+    progress = ProofProgress(make_manifest(uuid.uuid4()), report)
     with pytest.raises(LeaseLostError):
         progress.add(1)
