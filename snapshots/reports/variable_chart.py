@@ -11,9 +11,8 @@ from backups_portal.projectdb.columns import POSTGRESQL_EPOCH
 from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
 from backups_portal.ui.measurement_chart import Measured
-from snapshots.engine.chart_points import chart_points
+from snapshots.engine.chart_points import Points, chart_points, thin_out
 from snapshots.engine.device_records import DeviceRecords
-from snapshots.engine.downsampling import Points, thin_out
 from snapshots.engine.errors import EngineError
 from snapshots.engine.series_search import Selection, Series, micros
 from snapshots.engine.source_database import source_errors

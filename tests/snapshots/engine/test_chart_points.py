@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from snapshots.engine.downsampling import Points, join, thin_out
+from snapshots.engine.chart_points import Points, join, thin_out
 
 SINCE, UNTIL, COLUMNS = 1_000, 101_000, 50
 
