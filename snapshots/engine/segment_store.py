@@ -8,7 +8,6 @@ also repairs all older backups that name them.
 import hashlib
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from uuid import UUID
 
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projectdb.catalogue import VARIABLE
@@ -16,7 +15,6 @@ from snapshots.engine.contents_index import CELLS
 from snapshots.engine.digest import Digest
 from snapshots.engine.errors import EngineError, UnkeptObjectError
 from snapshots.engine.fallback_storage import is_away
-from snapshots.engine.layout import segment_folder
 from snapshots.engine.manifest import Manifest, Segment
 from snapshots.engine.segments import EncodedSegment, check_bytes
 from snapshots.engine.storage import Storage
@@ -27,6 +25,12 @@ log = get_logger(__name__)
 class SegmentStore:
     """A project's objects while a snapshot is taken, safe to share by threads.
 
+    Args:
+        base: The last stored snapshot. An incremental one trusts that it is stored; for a full one,
+            any of its objects that storage lacks was lost.
+        listed: For a full snapshot, the names of the objects in storage; None: it is incremental.
+        on_healed: Called with the name of each object that was written again.
+
     Attributes:
         healed: Names of objects that were lost or damaged, and were written again.
     """
@@ -35,8 +39,8 @@ class SegmentStore:
         self,
         storage: Storage,
         base: Manifest | None,
-        listed: Collection[str] | None,
-        on_healed: Callable[[str], None] | None = None,
+        listed: Collection[str] | None = None,
+        on_healed: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._storage = storage
         self._on_healed = on_healed
@@ -47,31 +51,6 @@ class SegmentStore:
         self._whole = {(item.table, item.digest, item.rows): item for item in whole}
         self._listed = listed or ()
         self.healed: set[str] = set()
-
-    @classmethod
-    def trusting(cls, storage: Storage, base: Manifest) -> "SegmentStore":
-        """Open it for an incremental snapshot, trusting that its base is stored."""
-        return cls(storage, base, None)
-
-    @classmethod
-    def verifying(
-        cls,
-        storage: Storage,
-        base: Manifest | None,
-        project_id: UUID,
-        on_healed: Callable[[str], None] | None = None,
-    ) -> "SegmentStore":
-        """Open it for a full snapshot.
-
-        Args:
-            base: The last stored snapshot: any of its objects that storage lacks was lost.
-            on_healed: Called with the name of each object that was written again.
-
-        Raises:
-            StorageError: the storage cannot be listed.
-        """
-        listed = {item.key for item in storage.list(segment_folder(project_id))}
-        return cls(storage, base, listed, on_healed)
 
     def find(self, table: str, digest: Digest, rows: int) -> Segment | None:
         """Find an equal object of the base, of a table not divided by time.
@@ -94,8 +73,7 @@ class SegmentStore:
         if segment.key in self._listed or segment.key in self._base:
             log.error("storage had lost or damaged an object, written again", key=segment.key)
             self.healed.add(segment.key)
-            if self._on_healed:
-                self._on_healed(segment.key)
+            self._on_healed(segment.key)
         return segment
 
     def new_keys(self, named: Iterable[str]) -> frozenset[str]:

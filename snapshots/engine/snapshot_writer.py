@@ -28,6 +28,7 @@ from snapshots.engine.few_resources import Resources, read_few
 from snapshots.engine.full_reread import untracked_changes, wrong_counts
 from snapshots.engine.instant_reader import Reader, open_reader
 from snapshots.engine.inventory import DeviceNotes, note_devices, note_excluded, note_series
+from snapshots.engine.layout import segment_folder
 from snapshots.engine.manifest import Manifest, Segment, UntrackedChange
 from snapshots.engine.orphan_rows import drop_orphans
 from snapshots.engine.reading_plan import (
@@ -166,11 +167,11 @@ def _take(source: Source, destination: Destination, listener: Listener) -> Manif
 def _open_store(
     source: Source, destination: Destination, listener: Listener, reading: Reading
 ) -> SegmentStore:
+    storage = destination.storage
     if reading.base is not None:
-        return SegmentStore.trusting(destination.storage, reading.base)
-    return SegmentStore.verifying(
-        destination.storage, source.base, destination.project_id, listener.on_healed
-    )
+        return SegmentStore(storage, reading.base)
+    listed = {item.key for item in storage.list(segment_folder(destination.project_id))}
+    return SegmentStore(storage, source.base, listed, listener.on_healed)
 
 
 def _untracked(
