@@ -66,7 +66,9 @@ class SegmentStore:
             StorageError: the storage is away, or does not keep what it was given.
         """
         segment = encoded.segment
-        if segment.key in self._trusted or self._has(segment):
+        if segment.key in self._trusted:
+            return segment
+        if segment.key in self._listed and is_intact(self._storage, segment):
             return segment
         self._storage.put(segment.key, encoded.content)
         read_back(self._storage, segment.key, segment.sha256)
@@ -80,17 +82,17 @@ class SegmentStore:
         """Tell which objects the base lacks, or had lost."""
         return frozenset(named) - (self._base - self.healed)
 
-    def _has(self, segment: Segment) -> bool:
-        if segment.key not in self._listed:
-            return False
-        try:
-            self._storage.read(segment.key, partial(check_bytes, segment))
-        except EngineError as error:
-            if is_away(error):
-                raise
-            log.warning("a stored object is damaged, writing it again: %s", error)
-            return False
-        return True
+
+def is_intact(storage: Storage, segment: Segment) -> bool:
+    """Tell whether storage has an object as recorded; raise if it is away."""
+    try:
+        storage.read(segment.key, partial(check_bytes, segment))
+    except EngineError as error:
+        if is_away(error):
+            raise
+        log.warning("a stored object is damaged, writing it again: %s", error)
+        return False
+    return True
 
 
 def read_back(storage: Storage, key: str, sha256: str) -> None:

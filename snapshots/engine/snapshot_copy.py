@@ -12,11 +12,12 @@ from uuid import UUID
 
 from backups_portal.lib.thread_pool import run_parallel
 from snapshots.engine.encryption import data_keys
-from snapshots.engine.errors import EngineError, StorageError, UnkeptObjectError
+from snapshots.engine.errors import EngineError, UnkeptObjectError
 from snapshots.engine.fallback_storage import is_away
 from snapshots.engine.layout import segment_folder
 from snapshots.engine.manifest import Manifest, Segment
 from snapshots.engine.manifest_record import ManifestRecord
+from snapshots.engine.segment_store import is_intact
 from snapshots.engine.segments import check_bytes
 from snapshots.engine.storage import ENCRYPTED, Storage
 
@@ -76,7 +77,7 @@ def copy_snapshot(
 
     def is_lacking(_: None, item: Segment) -> bool:
         on_object()
-        return item.key not in listed or not is_good(target, item)
+        return item.key not in listed or not is_intact(target, item)
 
     def copy(_: None, item: Segment) -> int:
         on_object()
@@ -135,17 +136,6 @@ def copy_keys(
 def _is_better(source: Storage, target: Storage, key: str, stored: bytes) -> bool:
     existing = target.get_stored(key)
     return existing != stored and source.opens(key, stored) and not target.opens(key, existing)
-
-
-def is_good(storage: Storage, item: Segment) -> bool:
-    """Tell whether storage has an object as recorded; raises if it is away."""
-    try:
-        storage.read(item.key, partial(check_bytes, item))
-    except StorageError:
-        raise
-    except EngineError:
-        return False
-    return True
 
 
 def _copy_object(source: Storage, target: Storage, item: Segment) -> int:
