@@ -17,6 +17,7 @@ from snapshots.engine.digest import Digest, Words, row_words, words_digest
 from snapshots.engine.errors import EngineError
 from snapshots.engine.instant_reader import BlockRange, Reader
 from snapshots.engine.manifest import Manifest
+from snapshots.engine.pg_timestamps import DAY
 from snapshots.engine.run_progress import OnProgress, Progress
 from snapshots.engine.segment_plan import ChunkRange, by_range
 from snapshots.engine.segments import check_columns, total_digest
@@ -24,7 +25,6 @@ from snapshots.engine.source_database import chunk_start
 
 Moments = npt.NDArray[np.int64]
 
-MICROSECONDS_PER_DAY = 86_400_000_000
 # Blocks of variables that are read at a time: some 75,000 rows.
 BLOCKS_TOGETHER = 1_024
 # Up to this many bounds, comparing rows with each one beats a binary search.
@@ -103,17 +103,10 @@ class Comparison:
         self._promised = expectations(manifest)
         self._found = [Found() for _ in self._promised]
         self._columns = manifest.columns
-        numbers = [n for n, promised in enumerate(self._promised) if promised.chunks is not None]
-        self._numbers = numbers or [-1]
+        ranges = [(n, one.chunks) for n, one in enumerate(self._promised) if one.chunks]
+        self._numbers = [number for number, _ in ranges]
         # The start of each range except the first, which takes all earlier rows.
-        self._starts = np.array(
-            [
-                MICROSECONDS_PER_DAY * (promised.chunks.first or 0)
-                for promised in (self._promised[number] for number in numbers[1:])
-                if promised.chunks is not None
-            ],
-            np.int64,
-        )
+        self._starts = np.array([DAY * (part.first or 0) for _, part in ranges[1:]], np.int64)
 
     def pieces(self, blocks: int) -> list[Piece]:
         """List the pieces of a database whose variables have `blocks` blocks.
@@ -121,17 +114,12 @@ class Comparison:
         All resources are one piece: their reader takes a while to connect.
         """
         tables = {promised.table.name: promised.table for promised in self._promised}
-        has_variables = tables.pop(VARIABLE.name, None)
-        pieces = [Piece(tuple(tables.values()))]
-        if has_variables:
-            firsts = range(0, max(blocks, 1), BLOCKS_TOGETHER)
-            # The last one is open-ended, so that unexpected rows are found too.
-            ends = [*firsts[1:], None]
-            pieces += [
-                Piece((VARIABLE,), BlockRange(first, end))
-                for first, end in zip(firsts, ends, strict=True)
-            ]
-        return pieces
+        # Every manifest has ranges of variables (manifest_consistency.py).
+        del tables[VARIABLE.name]
+        firsts = range(0, max(blocks, 1), BLOCKS_TOGETHER)
+        # The last one is open-ended, so that unexpected rows are found too.
+        ranges = map(BlockRange, firsts, [*firsts[1:], None])
+        return [Piece(tuple(tables.values())), *(Piece((VARIABLE,), part) for part in ranges)]
 
     def read(self, reader: Reader, piece: Piece) -> None:
         """Read a piece, and count what is found."""
