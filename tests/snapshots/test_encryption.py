@@ -18,7 +18,7 @@ from backups_portal.ops import project_removal
 from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
 from restores.snapshot_loader import Target
-from snapshots.apps import check_master_keys
+from snapshots.apps import check_storage_settings
 from snapshots.archive_download import fetch_download
 from snapshots.engine.encryption import OVERHEAD_BYTES, MasterKeys, ProjectCipher
 from snapshots.engine.errors import EncryptionError
@@ -98,7 +98,7 @@ def test_keys_that_cannot_be_understood_are_refused_unseen(
         master_keys()
     assert OLD not in str(refused.value)
     assert NEW not in str(refused.value)
-    assert [error.id for error in check_master_keys()] == ["snapshots.E001"]
+    assert [error.id for error in check_storage_settings()] == ["snapshots.E001"]
 
 
 def test_no_keys_and_good_keys(settings: Any) -> None:
@@ -109,7 +109,7 @@ def test_no_keys_and_good_keys(settings: Any) -> None:
     assert masters is not None
     assert (masters.current, list(masters.keys), masters.plain) == ("new", ["new", "old"], True)
     assert NEW not in repr(masters)
-    assert check_master_keys() == []
+    assert check_storage_settings() == []
 
 
 def test_an_object_is_unreadable_in_storage_and_whole_for_us(raw: Storage) -> None:

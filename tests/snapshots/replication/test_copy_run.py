@@ -18,7 +18,7 @@ from backups_portal.projects.models import Project
 from restores.models import Proof
 from restores.proof_queue import queue_proof
 from restores.proof_run import run_proof
-from snapshots.apps import check_copy_storage
+from snapshots.apps import check_storage_settings
 from snapshots.archive_download import fetch_download
 from snapshots.engine.errors import EngineError, StorageError
 from snapshots.engine.layout import is_segment
@@ -360,9 +360,9 @@ def test_the_second_storage_is_tried_like_the_first(
 def test_a_copy_beside_the_original_is_refused(settings: Any) -> None:
     settings.SNAPSHOT_STORAGE = "s3://bucket/prefix?region=eu-central-1"
     settings.SNAPSHOT_COPY_STORAGE = "s3://bucket/prefix"
-    assert [error.id for error in check_copy_storage()] == ["snapshots.E002"]
+    assert [error.id for error in check_storage_settings()] == ["snapshots.E002"]
     settings.SNAPSHOT_COPY_STORAGE = "s3://bucket/copies"
-    assert check_copy_storage() == []
+    assert check_storage_settings() == []
 
 
 def test_another_address_of_the_first_storage_gets_no_copy(

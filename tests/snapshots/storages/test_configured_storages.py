@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings as portal
 from pytest_django import Settings
 
-from snapshots.apps import check_storages
+from snapshots.apps import check_storage_settings
 from snapshots.engine.errors import StorageError
 from snapshots.engine.storage import open_storage
 
@@ -40,7 +40,7 @@ def test_the_check_names_what_the_first_backup_would_fail_by(
     settings: Settings, name: str, url: str, said: str
 ) -> None:
     setattr(settings, name, url)
-    errors = check_storages()
+    errors = check_storage_settings()
     assert [error.id for error in errors] == ["snapshots.E003"]
     assert said in errors[0].msg
     second = name == "SNAPSHOT_COPY_STORAGE"
@@ -59,12 +59,12 @@ def test_the_check_names_what_the_first_backup_would_fail_by(
 )
 def test_what_can_be_used_passes(settings: Settings, url: str) -> None:
     settings.SNAPSHOT_STORAGE = url
-    assert check_storages() == []
+    assert check_storage_settings() == []
 
 
 def test_a_folder_is_not_made_by_the_check(settings: Settings, tmp_path: Path) -> None:
     settings.SNAPSHOT_STORAGE = (tmp_path / "snapshots").as_uri()
-    assert check_storages() == []
+    assert check_storage_settings() == []
     assert not list(tmp_path.iterdir())
 
 
