@@ -24,7 +24,7 @@ from backups_portal.projectdb.sealed_databases import (
 )
 from backups_portal.projectdb.tokens import renew_tokens
 from backups_portal.projects.database_dsn import answering_url, keyring, server_url
-from backups_portal.projects.models import MainDatabase, Project
+from backups_portal.projects.models import DatabaseServer, MainDatabase, Project
 from backups_portal.projects.project_creation import Instance, installation, new_password
 from restores.build_steps import Step
 from restores.database_build import BuildJob, Built, drop_build, target_of
@@ -83,8 +83,8 @@ def take_over(job: BuildJob[Restore]) -> Built | None:
     Returns None if that is impossible. Rows are not compared again: the proof compared them all,
     and nothing has changed since.
     """
-    proof = _kept(job.row.snapshot)
-    if proof is None or proof.server is None or not _is_where_wanted(proof, job.row):
+    proof, wanted = _kept(job.row.snapshot), job.row.wanted_server_id
+    if proof is None or proof.server is None or wanted not in (None, proof.server_id):
         return None
     # Load the manifest before the claim: a damaged one must not use up the database.
     manifest = load_manifest(reading_storage(), job.row.snapshot)
@@ -93,7 +93,7 @@ def take_over(job: BuildJob[Restore]) -> Built | None:
     started = time.monotonic()
     job.claim_database(proof.server, Step.PUBLISHING)
     try:
-        instance = _rename(proof, job.prefix)
+        instance = _rename(proof, proof.server, job.prefix)
         target = target_of(proof.server, job.prefix)
         _make_new(target, proof)
     except (SealBrokenError, psycopg.Error) as error:
@@ -136,10 +136,6 @@ def _kept(snapshot: Snapshot) -> Proof | None:
     return kept.select_related("server").order_by("-created_at").first()
 
 
-def _is_where_wanted(proof: Proof, restore: Restore) -> bool:
-    return restore.wanted_server_id in (None, proof.server_id)
-
-
 def _claim(proof: Proof) -> bool:
     """Claim the database if it is kept; no tick drops it during the lease."""
     ours = Proof.objects.filter(pk=proof.pk, is_kept=True)
@@ -147,12 +143,10 @@ def _claim(proof: Proof) -> bool:
     return bool(ours.update(is_kept=False, lease_until=until))
 
 
-def _rename(proof: Proof, prefix: str) -> Instance:
-    if proof.server is None:
-        raise SealBrokenError("its server is not known")
-    instance = Instance(proof.server, prefix, new_password())
+def _rename(proof: Proof, server: DatabaseServer, prefix: str) -> Instance:
+    instance = Instance(server, prefix, new_password())
     take_over_database(
-        server_url(proof.server),
+        server_url(server),
         old=proof.prefix,
         new=prefix,
         password=instance.password,

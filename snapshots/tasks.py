@@ -1,6 +1,6 @@
 """Tasks: the edge between the services and the message broker."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -37,7 +37,8 @@ def take_snapshot(snapshot_id: str, *others: str) -> None:
             this one starts, so that queuing thousands takes only a few messages.
     """
     if others:
-        _pass_on(others)
+        with may_wait(f"{len(others)} snapshots"):
+            take_snapshot.delay(*others)
     taken = take(UUID(snapshot_id))
     if taken.is_claimed:
         # A refused snapshot freed no room: two of them would enqueue each other endlessly.
@@ -69,11 +70,6 @@ def send_copies_again(now: datetime) -> list[UUID]:
     for snapshot_id in found:
         copy_snapshot.delay(str(snapshot_id))
     return found
-
-
-def _pass_on(snapshot_ids: Sequence[str]) -> None:
-    with may_wait(f"{len(snapshot_ids)} snapshots"):
-        take_snapshot.delay(*snapshot_ids)
 
 
 def run_schedule(now: datetime) -> Ticked:

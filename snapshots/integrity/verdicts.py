@@ -20,7 +20,6 @@ def pass_snapshot(
     *,
     restore_seconds: float,
     checks: CheckTally | None = None,
-    now: datetime | None = None,
 ) -> None:
     """Record that it was restored and compared; an earlier failure is void.
 
@@ -34,7 +33,7 @@ def pass_snapshot(
     Snapshot.objects.filter(pk=snapshot.pk).update(
         verdict=Snapshot.Verdict.PASSED,
         verdict_reason="",
-        proven_at=now or timezone.now(),
+        proven_at=timezone.now(),
         restore_seconds=restore_seconds,
         **found,
     )

@@ -1,13 +1,11 @@
 """Preview what a shorter retention period would delete before it is saved."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from uuid import UUID
 
 from backups_portal.projects.models import MainDatabase
-from snapshots.retention.expiry import Pruned, preview_retention
+from snapshots.retention.expiry import preview_retention
 from snapshots.schedule.backup_settings import parse_retention
 
 
@@ -48,14 +46,11 @@ def preview_shortening(
     days = parse_retention(retention_days)
     if days >= database.retention_days:
         return None
-    today = _going(preview_retention(database.pk, database.retention_days, now))
+    before = preview_retention(database.pk, database.retention_days, now)
+    today = {item.snapshot_id for item in before if item.goes}
     then = preview_retention(database.pk, days, now)
     more = sorted(item.local_date for item in then if item.goes and item.snapshot_id not in today)
     if not more:
         return None
     stays = Counter(item.reason for item in then if not item.goes)
     return Shortening(days, len(more), more[0], more[-1], dict(stays))
-
-
-def _going(pruned: Sequence[Pruned]) -> set[UUID]:
-    return {item.snapshot_id for item in pruned if item.goes}
