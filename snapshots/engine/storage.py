@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import obstore
 from obstore.exceptions import (
@@ -32,6 +32,9 @@ from snapshots.engine.errors import (
 from snapshots.engine.layout import is_manifest
 from snapshots.engine.storage_reasons import in_few_words, in_full
 
+if TYPE_CHECKING:
+    from snapshots.engine.encryption import ProjectCipher
+
 log = get_logger(__name__)
 
 # The first bytes of an encrypted object; no Parquet file and no JSON begins with them.
@@ -50,22 +53,6 @@ class StoredObject:
     modified: datetime
 
 
-class Cipher(Protocol):
-    """Encrypts objects on their way to the storage."""
-
-    def seal(self, key: str, content: bytes) -> bytes:
-        """Encrypt an object to be stored under this key."""
-
-    def open(self, key: str, stored: bytes) -> bytes:
-        """Decrypt a stored object."""
-
-    def sizes(self, size: int) -> tuple[int, ...]:
-        """Return the sizes that an object with `size` bytes may have in storage."""
-
-    def opens(self, key: str, stored: bytes) -> bool:
-        """Tell whether this is a wrapped data key that can be opened."""
-
-
 class Storage:
     """A place for objects; a failure is a StorageError that names the object.
 
@@ -79,7 +66,7 @@ class Storage:
     def __init__(
         self,
         store: ObjectStore,
-        cipher: Cipher | None = None,
+        cipher: "ProjectCipher | None" = None,
         name: str = "The backup storage",
         lock: BucketLock | None = None,
     ) -> None:
@@ -93,7 +80,7 @@ class Storage:
         """Whether objects are encrypted when they are put."""
         return self._cipher is not None
 
-    def encrypted(self, cipher: Cipher) -> "Storage":
+    def encrypted(self, cipher: "ProjectCipher") -> "Storage":
         """Return the same storage with encryption."""
         return Storage(self._store, cipher, self.name, self.lock)
 
