@@ -62,11 +62,6 @@ class DeviceMixin(SnapshotMixin):
             raise Http404("no such device") from error
 
     @property
-    def is_stored(self) -> bool:
-        """Tell whether the backup is stored."""
-        return self.snapshot.state == Snapshot.State.COMPLETED
-
-    @property
     def clocks(self) -> str:
         """Return the zone of typed times: the viewer's, or else the project's."""
         return viewers_zone() or self.project.main_database.backup_time_zone
@@ -223,7 +218,7 @@ class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
         return super().head(request, *args, **kwargs)
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
-        if not self.is_stored:
+        if self.snapshot.state != Snapshot.State.COMPLETED:
             return _refused(HTTPStatus.CONFLICT, NOT_STORED)
         try:
             return self._file()
