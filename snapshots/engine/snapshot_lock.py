@@ -17,21 +17,13 @@ LOCKERS = 8
 
 
 @dataclass(frozen=True)
-class LockJob:
-    """An object to lock; a new one has no lock to ask for first."""
-
-    key: str
-    is_new: bool
-
-
-@dataclass(frozen=True)
 class KnownLocks:
     """What is known of a snapshot's objects before they are locked, by name.
 
     Attributes:
         locked: Objects that are locked for long enough.
         least: A lock until this moment is long enough; None: until the moment asked for.
-        new: Objects that were just written.
+        new: Objects that were just written, which have no lock to ask for first.
     """
 
     locked: Collection[str] = ()
@@ -66,15 +58,14 @@ def lock_snapshot(
     until = whole_second(until)
     least = min(known.least or until, until)
 
-    def work(_: None, job: LockJob) -> None:
+    def work(_: None, key: str) -> None:
         on_object()
-        lock.lock(job.key, until, least=least, is_new=job.is_new)
+        lock.lock(key, until, least=least, is_new=key in known.new)
 
     # The keys are few and may have been wrapped again since, so they are checked each time.
     keys = data_keys(storage, manifest.project_id)
     wanted = [*keys, *(key for key in manifest.objects if key not in known.locked)]
-    jobs = [LockJob(key, key in known.new) for key in wanted]
-    run_parallel(jobs, work, workers=LOCKERS, resource=nullcontext)
+    run_parallel(wanted, work, workers=LOCKERS, resource=nullcontext)
     lock.lock(manifest.key, until, is_new=manifest.key in known.new)
     _check_kept(lock, manifest.key, until)
     return least
