@@ -1,6 +1,6 @@
 """Describe a stored snapshot from its manifest and contents."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -18,7 +18,6 @@ from snapshots.engine.contents_index import (
     read_devices,
     read_excluded,
 )
-from snapshots.engine.difference import TableChange
 from snapshots.engine.manifest import ExcludedTotal
 from snapshots.engine.manifest_record import ManifestRecord
 from snapshots.integrity.recorded_manifests import load_manifest, record_of
@@ -172,18 +171,6 @@ def contents_of(table_rows: dict[str, int]) -> list[Content]:
     place = {name: number for number, name in enumerate(labels)}
     names = sorted(table_rows, key=lambda name: (place.get(name, len(place)), name))
     return [Content(labels.get(name, name), table_rows[name]) for name in names if table_rows[name]]
-
-
-class ChangedContent(NamedTuple):
-    """A table whose rows differ, under the name that users know."""
-
-    label: str
-    change: TableChange
-
-
-def labels_of(changes: Iterable[TableChange]) -> list[ChangedContent]:
-    """Name the changed tables."""
-    return [ChangedContent(label_of(change.table), change) for change in changes]
 
 
 def label_of(table: str) -> str:

@@ -15,7 +15,7 @@ from backups_portal.lib.loggers import get_logger
 from snapshots.engine.difference import Change, DeviceChange, Difference, Effect
 from snapshots.engine.errors import EngineError
 from snapshots.models import Snapshot, SnapshotQuerySet
-from snapshots.reports.contents import NO_DEVICE, label_of, labels_of
+from snapshots.reports.contents import NO_DEVICE, label_of
 from snapshots.reports.lost_rows import chunk_of, day_of
 from snapshots.reports.resource_lines import SHOWN_AS
 from snapshots.reports.snapshot_comparison import (
@@ -153,7 +153,7 @@ class CompareView(SnapshotMixin, TemplateView):
             "has_other_settings": any(
                 SHOWN_AS.get(one.table) == "devices" for one in difference.tables
             ),
-            "tables": labels_of(_worst_first(difference.tables)),
+            "tables": [(label_of(one.table), one) for one in _worst_first(difference.tables)],
             "unlocated": difference.unlocated,
             "devices_by_effect": Counter(change.effect for change in difference.devices),
             "same_devices": difference.same_devices[:MAX_SAME_DEVICES],
