@@ -14,7 +14,8 @@ from backups_portal.projects.redaction import ANOTHER
 from backups_portal.ui.eta import Pace, pace
 from restores.snapshot_uses import with_uses
 from snapshots.models import Snapshot, SnapshotCopy
-from snapshots.retention.retention_rules import HELD, IN_USE, NEWEST, OLD, YOUNG, Kept, decide
+from snapshots.retention.expiry import as_kept
+from snapshots.retention.retention_rules import HELD, IN_USE, NEWEST, OLD, YOUNG, decide
 from snapshots.storages.configured_storages import has_copies
 
 # Columns that a line shows: of the snapshot and its hold, and of its copy.
@@ -161,17 +162,7 @@ def _reasons(
         for snapshot in [*snapshots, *([newest] if newest else [])]
         if snapshot.state == Snapshot.State.COMPLETED
     }
-    kept = [
-        Kept(
-            snapshot.pk,
-            snapshot.taken_at,
-            good=snapshot.is_good,
-            held=snapshot.is_held,
-            in_use=pk in in_use,
-        )
-        for pk, snapshot in stored.items()
-        if snapshot.taken_at
-    ]
+    kept = [as_kept(snapshot, is_in_use=pk in in_use) for pk, snapshot in stored.items()]
     reasons = {verdict.id: verdict.reason for verdict in decide(kept, period, now)}
     # Name a hold first: somebody asked for it, and it outlives the period.
     return {**reasons, **{item.id: HELD for item in kept if item.held}}

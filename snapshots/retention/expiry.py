@@ -159,7 +159,7 @@ def _judge(project_id: UUID, now: datetime, *, retention_days: int | None = None
         .only(*JUDGED, "hold__id")
     )
     in_use = set() if retention_days else _in_use(project_id, rows, now)
-    kept = [_as_kept(row, row.pk in in_use) for row in rows]
+    kept = [as_kept(row, is_in_use=row.pk in in_use) for row in rows]
     period = timedelta(days=retention_days or database.retention_days)
     name = database.project.name
     return [
@@ -174,7 +174,7 @@ def _in_use(project_id: UUID, rows: Sequence[Snapshot], now: datetime) -> set[UU
     return registered | {row.pk for row in rows if row.is_being_read(now)}
 
 
-def _as_kept(row: Snapshot, is_in_use: bool) -> Kept:
+def as_kept(row: Snapshot, *, is_in_use: bool) -> Kept:
     """Return what retention has to know about a snapshot."""
     return Kept(
         id=row.pk,
