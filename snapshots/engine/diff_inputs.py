@@ -50,21 +50,6 @@ from snapshots.engine.source_database import Instant, open_instant
 from snapshots.engine.storage import Storage
 
 
-class TooManyRowsError(EngineError):
-    """More rows changed than may be read for one comparison.
-
-    Attributes:
-        rows: About how many.
-    """
-
-    def __init__(self, rows: int, most: int) -> None:
-        super().__init__(
-            f"About {rows:,} rows would have to be read from the main database; "
-            f"{most:,} is the most that is read for a page."
-        )
-        self.rows = rows
-
-
 @dataclass(frozen=True)
 class LiveReading:
     """When a database was read to describe it, and how much.
@@ -177,8 +162,7 @@ def live_state(
         most_rows: Read no more variables than about this many.
 
     Raises:
-        TooManyRowsError: more would have to be read.
-        EngineError: the database or the base cannot be read.
+        EngineError: more would have to be read, or the database or the base cannot be read.
     """
     # Somebody is waiting for the page.
     dsn = pgsession.session_dsn(dsn, settings=pgsession.PAGE)
@@ -205,7 +189,10 @@ def live_state(
 
 def _refuse(rows: int, most: int | None) -> None:
     if most is not None and rows > most:
-        raise TooManyRowsError(rows, most)
+        raise EngineError(
+            f"About {rows:,} rows would have to be read from the main database; "
+            f"{most:,} is the most that is read for a page."
+        )
 
 
 def _devices(connection: Connection) -> list[tuple[str, str, int | None]]:

@@ -61,8 +61,7 @@ def compare_with_now(
         most_rows: Refuse to read more variables than about this many.
 
     Raises:
-        TooManyRowsError: more would have to be read.
-        EngineError: the database or an object cannot be read.
+        EngineError: more would have to be read, or the database or an object cannot be read.
     """
     begun = time.monotonic()
     project = before.project
