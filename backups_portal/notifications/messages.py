@@ -15,22 +15,6 @@ from backups_portal.ui.visible_names import seen_name
 
 Words = tuple[str, str, str]
 
-KINDS = {
-    "snapshot.failed": Kind.FAILED,
-    "snapshot.missed": Kind.MISSED,
-    "snapshot.size_anomaly": Kind.SIZE,
-    "proof.failed": Kind.PROOF,
-    "check.failed": Kind.CHECK,
-    "restore.completed": Kind.RESTORE,
-    "restore.failed": Kind.RESTORE,
-    "project.still_running": Kind.RUNNING,
-    "objective.missed": Kind.OBJECTIVE,
-    "objective.met": Kind.OBJECTIVE,
-    "snapshot.completed": Kind.STORED,
-    "notifications.digest": Kind.DIGEST,
-    "notifications.tested": Kind.TEST,
-}
-
 
 def compose(event: AuditEvent, project: Project) -> dict[str, object]:
     """Compose an event's message, as it is stored and sent to webhooks.
@@ -38,7 +22,8 @@ def compose(event: AuditEvent, project: Project) -> dict[str, object]:
     Its `data` has `title` and `text` in words, a `url` of the portal, and the event's subject and
     details as in the audit log, which never holds a secret.
     """
-    title, text, path = WORDS[event.action](event, project)
+    _, words = EVENTS[event.action]
+    title, text, path = words(event, project)
     return {
         "type": event.action,
         "timestamp": event.at.astimezone(UTC).isoformat(),
@@ -145,21 +130,23 @@ def _tested(event: AuditEvent, project: Project) -> Words:
     return "Test", text, reverse("notifications", args=[project.slug])
 
 
-WORDS: dict[str, Callable[[AuditEvent, Project], Words]] = {
-    "snapshot.failed": _failed,
-    "snapshot.missed": _missed,
-    "snapshot.size_anomaly": _size,
-    "proof.failed": _proof,
-    "check.failed": _checks,
-    "restore.completed": _restored,
-    "restore.failed": _not_restored,
-    "project.still_running": _running,
-    "objective.missed": _objective_missed,
-    "objective.met": _objective_met,
-    "snapshot.completed": _stored,
-    "notifications.digest": _digest,
-    "notifications.tested": _tested,
+# The kind of an event by its action, and the function that puts it in words.
+EVENTS: dict[str, tuple[Kind, Callable[[AuditEvent, Project], Words]]] = {
+    "snapshot.failed": (Kind.FAILED, _failed),
+    "snapshot.missed": (Kind.MISSED, _missed),
+    "snapshot.size_anomaly": (Kind.SIZE, _size),
+    "proof.failed": (Kind.PROOF, _proof),
+    "check.failed": (Kind.CHECK, _checks),
+    "restore.completed": (Kind.RESTORE, _restored),
+    "restore.failed": (Kind.RESTORE, _not_restored),
+    "project.still_running": (Kind.RUNNING, _running),
+    "objective.missed": (Kind.OBJECTIVE, _objective_missed),
+    "objective.met": (Kind.OBJECTIVE, _objective_met),
+    "snapshot.completed": (Kind.STORED, _stored),
+    "notifications.digest": (Kind.DIGEST, _digest),
+    "notifications.tested": (Kind.TEST, _tested),
 }
+KINDS = {action: kind for action, (kind, _) in EVENTS.items()}
 
 
 def _reason(event: AuditEvent) -> str:
