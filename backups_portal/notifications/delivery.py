@@ -1,5 +1,6 @@
-"""One attempt to send a delivery, and its outcome."""
+"""One attempt to send a delivery over its channel, and its outcome."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -10,9 +11,10 @@ from backups_portal.lib.circuit_breaker import FORGOTTEN_AFTER, PAUSE, SilentErr
 from backups_portal.lib.leased_job import LeasedJob, Ran, back_off
 from backups_portal.lib.leases import LeaseQuerySet
 from backups_portal.lib.loggers import get_logger
-from backups_portal.notifications.channels import send
+from backups_portal.notifications.email_message import send_email
 from backups_portal.notifications.errors import UndeliveredError, UnwantedError
-from backups_portal.notifications.models import Delivery
+from backups_portal.notifications.models import Delivery, Kind, NotificationSettings
+from backups_portal.notifications.webhook_request import ping_heartbeat, post_webhook
 
 log = get_logger(__name__)
 
@@ -25,6 +27,12 @@ TOO_LONG = "It took too long."
 MAX_ATTEMPTS = 10
 INTERRUPTED = f"Sending it was interrupted {MAX_ATTEMPTS} times. It may have arrived."
 UNEXPECTED = "Something went wrong on our side. The operators' log has the details."
+
+SENDERS: dict[Delivery.Channel, Callable[[Delivery, NotificationSettings], None]] = {
+    Delivery.Channel.EMAIL: send_email,
+    Delivery.Channel.WEBHOOK: post_webhook,
+    Delivery.Channel.HEARTBEAT: ping_heartbeat,
+}
 
 
 def deliver(delivery_id: UUID) -> Ran:
@@ -107,6 +115,29 @@ class DeliveryJob(LeasedJob[Delivery]):
     def _end(self, state: str, reason: str) -> None:
         self.finish(state=state, reason=reason)
         log.info("notification ended: %s", reason, delivery=self.pk, state=state)
+
+
+def send(delivery: Delivery) -> None:
+    """Send a message over its channel.
+
+    Raises:
+        UndeliveredError: it did not arrive.
+        SilentError: it was not sent, because its server recently did not answer.
+        UnwantedError: it is no longer wanted.
+    """
+    found = NotificationSettings.objects.filter(pk=delivery.project_id).first()
+    chosen = found or NotificationSettings(project=delivery.project)
+    _check_wanted(delivery, chosen)
+    SENDERS[Delivery.Channel(delivery.channel)](delivery, chosen)
+
+
+def _check_wanted(delivery: Delivery, chosen: NotificationSettings) -> None:
+    """Raise UnwantedError if owners turned it off after it was made."""
+    if delivery.kind in chosen.muted:
+        raise UnwantedError(f"“{delivery.get_kind_display()}” was turned off.")
+    is_letter = delivery.channel == Delivery.Channel.EMAIL and delivery.kind != Kind.DIGEST
+    if is_letter and not chosen.by_email:
+        raise UnwantedError("E-mail was turned off.")
 
 
 def send_again(now: datetime) -> list[UUID]:

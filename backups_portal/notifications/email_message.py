@@ -18,7 +18,7 @@ log = get_logger(__name__)
 
 
 def send_email(delivery: Delivery, chosen: NotificationSettings) -> None:
-    """Send the e-mail of a delivery; raises as `channels.send` does."""
+    """Send the e-mail of a delivery; raises as `delivery.send` does."""
     account, project = delivery.account, delivery.project
     owners = Membership.objects.filter(role=Membership.Role.OWNER, account__is_active=True)
     if account is None or not owners.filter(project=project, account=account).exists():

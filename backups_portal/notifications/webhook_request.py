@@ -31,7 +31,7 @@ MAX_DIGITS = 9
 
 
 def post_webhook(delivery: Delivery, chosen: NotificationSettings) -> None:
-    """Post a message to the project's webhook; raises as `channels.send` does."""
+    """Post a message to the project's webhook; raises as `delivery.send` does."""
     url = webhook_url(chosen)
     if not url:
         raise UnwantedError("The webhook was removed.")
@@ -43,7 +43,7 @@ def post_webhook(delivery: Delivery, chosen: NotificationSettings) -> None:
 
 
 def ping_heartbeat(delivery: Delivery, chosen: NotificationSettings) -> None:
-    """Request the project's heartbeat URL; raises as `channels.send` does."""
+    """Request the project's heartbeat URL; raises as `delivery.send` does."""
     url = heartbeat_url(chosen)
     if not url:
         raise UnwantedError("The heartbeat was removed.")

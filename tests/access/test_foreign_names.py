@@ -17,7 +17,7 @@ from backups_portal.audit.hash_chain import seal_events
 from backups_portal.audit.models import AuditEvent
 from backups_portal.audit.recorder import record
 from backups_portal.billing.charge_ledger import charge_creation, current_quote
-from backups_portal.notifications.channels import send
+from backups_portal.notifications.delivery import send
 from backups_portal.notifications.message_queue import plan_deliveries
 from backups_portal.notifications.models import CHOSEN, Delivery
 from backups_portal.notifications.notification_settings import Choice, change_notifications
