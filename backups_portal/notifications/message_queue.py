@@ -148,15 +148,11 @@ class _Wanted:
             return
         if kind in chosen.muted:
             return
-        if kind == Kind.DIGEST:
-            if chosen.next_digest_at and can_send():
-                for account_id in self._readers(project):
-                    yield project, Channel.EMAIL, account_id
-            return
-        if chosen.by_email and can_send():
+        is_digest = kind == Kind.DIGEST
+        if can_send() and (chosen.next_digest_at if is_digest else chosen.by_email):
             for account_id in self._readers(project):
                 yield project, Channel.EMAIL, account_id
-        if chosen.sealed_webhook_url:
+        if chosen.sealed_webhook_url and not is_digest:
             yield project, Channel.WEBHOOK, None
 
     def _readers(self, project: Project) -> Sequence[int]:
