@@ -1,9 +1,7 @@
 """A project's notification addresses and secret, sealed in the database."""
 
-from django.conf import settings
-
-from backups_portal.lib.crypto import Keyring
 from backups_portal.notifications.models import NotificationSettings
+from backups_portal.projects.database_dsn import keyring
 
 WEBHOOK_URL = "webhook url"
 WEBHOOK_SECRET = "webhook secret"  # noqa: S105 - names what is sealed, is no secret
@@ -12,7 +10,7 @@ HEARTBEAT_URL = "heartbeat url"
 
 def seal(plain: str, purpose: str) -> bytes | None:
     """Seal a text for storage; None for an empty one."""
-    return _keyring().seal(plain, purpose) if plain else None
+    return keyring().seal(plain, purpose) if plain else None
 
 
 def webhook_url(row: NotificationSettings) -> str:
@@ -31,8 +29,4 @@ def heartbeat_url(row: NotificationSettings) -> str:
 
 
 def _open(sealed: bytes | memoryview | None, purpose: str) -> str:
-    return _keyring().open(sealed, purpose) if sealed else ""
-
-
-def _keyring() -> Keyring:
-    return Keyring.from_hex(settings.INSTALLATION_KEY)
+    return keyring().open(sealed, purpose) if sealed else ""
