@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
+from backups_portal.accounts.sign_in_limits import minutes
 from backups_portal.audit.recorder import record
 from backups_portal.lib.limits import Limit
 from backups_portal.lib.safe_http import OutgoingError, check_address, host_of
@@ -148,9 +149,8 @@ def request_test(*, project: Project, actor: Account) -> list[UUID]:
         RightLostError: the actor was removed a moment ago.
     """
     if seconds := TESTS.take(str(project.pk)):
-        minutes = -(-seconds // 60)
         raise NotificationsRefusedError(
-            f"Too many tests were sent. Try again in {minutes} minutes."
+            f"Too many tests were sent. Try again in {minutes(seconds)} minutes."
         )
     with transaction.atomic():
         hold_right(actor, Permission.MANAGE_NOTIFICATIONS, project)
