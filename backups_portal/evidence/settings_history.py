@@ -1,7 +1,8 @@
 """Past backup settings, reconstructed from changes in the audit log."""
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from uuid import UUID
 
@@ -80,46 +81,29 @@ class SettingsHistory:
         return before is not None and after is not None and after <= change.at < before
 
 
-@dataclass
-class _Walk:
-    """What changes since the period began reveal, read oldest first."""
-
-    period: Period
-    changes: list[SettingsChange] = field(default_factory=list)
-    total: int = 0
-    # Values before the first change after the period's beginning, and after its end.
-    before_start: dict[str, object] = field(default_factory=dict)
-    before_end: dict[str, object] = field(default_factory=dict)
-
-    def read(self, at: datetime, who: str, details: Mapping[str, object]) -> None:
-        """Process one event."""
+def settings_history(database: MainDatabase, period: Period) -> SettingsHistory:
+    """Derive a period's settings from the current ones, in one query."""
+    at_start, at_end = snapshot_of_settings(database), snapshot_of_settings(database)
+    changes: deque[SettingsChange] = deque(maxlen=MAX_CHANGES)
+    total = 0
+    # The newest first: each event contains the settings before it.
+    for event in _events(database.pk, period):
         pairs = {
             name: pair
-            for name, pair in details.items()
+            for name, pair in event.details.items()
             if isinstance(pair, dict) and pair.keys() == {"old", "new"}
         }
         old = {name: pair["old"] for name, pair in pairs.items()}
-        self.before_start = {**old, **self.before_start}
-        if at >= self.period.ends_at:
-            self.before_end = {**old, **self.before_end}
-            return
-        self.total += 1
-        if len(self.changes) < MAX_CHANGES:
-            new = {name: pair["new"] for name, pair in pairs.items()}
-            self.changes.append(SettingsChange(at, who, old, new))
-
-
-def settings_history(database: MainDatabase, period: Period) -> SettingsHistory:
-    """Derive a period's settings from the current ones, in one query."""
-    walk = _Walk(period)
-    for event in _events(database.pk, period):
-        walk.read(event.at, event.who, event.details)
-    now = snapshot_of_settings(database)
+        at_start |= old
+        if event.at >= period.ends_at:
+            at_end |= old
+            continue
+        total += 1
+        new = {name: pair["new"] for name, pair in pairs.items()}
+        # If there are too many, the newest drops out.
+        changes.appendleft(SettingsChange(event.at, event.who, old, new))
     return SettingsHistory(
-        at_start={**now, **_known(walk.before_start)},
-        at_end={**now, **_known(walk.before_end)},
-        changes=walk.changes,
-        total=walk.total,
+        at_start=_known(at_start), at_end=_known(at_end), changes=list(changes), total=total
     )
 
 
@@ -137,9 +121,9 @@ def _events(project_id: UUID, period: Period) -> Iterable[AuditEvent]:
     since = AuditEvent.objects.filter(
         project_id=project_id, action=ACTION, at__gte=period.begins_at
     )
-    return since.order_by("at", "pk").only("at", "account_email", "details").iterator()
+    return since.order_by("-at", "-pk").only("at", "account_email", "details").iterator()
 
 
 def _known(settings: Settings) -> Settings:
     """Keep settings of backups only, not for example that of warm restores."""
-    return {name: settings[name] for name in NAMES if name in settings}
+    return {name: settings[name] for name in NAMES}
