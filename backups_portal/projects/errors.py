@@ -26,5 +26,5 @@ class ShutDownRefusedError(RefusedError):
     """A shut-down or a start is refused; the message is fit for a page."""
 
 
-class ServerRefusedError(Exception):
+class ServerRefusedError(RefusedError):
     """A server cannot have this URL, or cannot be removed; the message says why."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
@@ -27,6 +27,10 @@ class ServerManager(models.Manager["DatabaseServer"]):
 
     def get_queryset(self) -> models.QuerySet["DatabaseServer"]:
         return super().get_queryset().filter(removed_at=None)
+
+    def with_load(self) -> models.QuerySet["DatabaseServer"]:
+        """Add `held`, the number of projects whose data a server has."""
+        return self.annotate(held=Count("projects", filter=Q(projects__removed_at=None)))
 
 
 class DatabaseServer(models.Model):

@@ -7,7 +7,7 @@ from typing import NoReturn
 import psycopg
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, FloatField, Q, QuerySet
+from django.db.models import F, FloatField, Q, QuerySet
 from django.db.models.functions import Cast
 from django.utils import timezone
 
@@ -50,9 +50,7 @@ def choose_server(name: str = "") -> DatabaseServer:
     """
     if not DatabaseServer.objects.exists():
         register_server(DEFAULT_NAME, settings.PROJECT_DATABASE_URL)
-    servers = DatabaseServer.objects.annotate(
-        held=Count("projects", filter=Q(projects__removed_at=None))
-    )
+    servers = DatabaseServer.objects.with_load()
     if name:
         servers = servers.filter(name=name)
         if not servers.exists():

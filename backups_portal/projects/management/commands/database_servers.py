@@ -7,7 +7,6 @@ from typing import Any
 import psycopg
 from django.core.management.base import CommandError
 from django.db import transaction
-from django.db.models import Count, Q
 
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.audit.recorder import record
@@ -26,8 +25,12 @@ from backups_portal.projects.servers import (
 from backups_portal.ui.visible_names import name_problem
 
 NAME_LENGTH = 100
-# The maximum of the column's type.
-MAX_PROJECTS = 2**31 - 1
+# The options that are numbers: what each is, its minimum, and the maximum of the column's type.
+NUMBERS = {
+    "weight": ("A weight", 1, 2**15 - 1),
+    "max_projects": ("The most databases", 0, 2**31 - 1),
+    "max_snapshots": ("The most backups at once", 0, 2**15 - 1),
+}
 
 
 class Command(OperatorCommand):
@@ -73,7 +76,7 @@ class Command(OperatorCommand):
         if what == "list":
             check_servers()
         elif what == "remove":
-            _remove(options["name"])
+            remove_server(options["name"])
             name = None
         else:
             self._change(options)
@@ -107,13 +110,6 @@ class Command(OperatorCommand):
                 subject=name,
                 details={**fields, **({} if url is None else {"address": "changed"})},
             )
-
-
-def _remove(name: str) -> None:
-    try:
-        remove_server(name)
-    except ServerRefusedError as error:
-        raise CommandError(str(error)) from error
 
 
 def _address(options: dict[str, Any]) -> str | None:
@@ -153,29 +149,20 @@ def _check_name(name: str) -> None:
 
 def _fields(options: dict[str, Any]) -> dict[str, object]:
     fields: dict[str, object] = {}
-    if (weight := options["weight"]) is not None:
-        if not 1 <= weight <= 32767:
-            raise CommandError("A weight is a number from 1 to 32767.")
-        fields["weight"] = weight
-    if (most := options["max_projects"]) is not None:
-        if not 0 <= most <= MAX_PROJECTS:
-            raise CommandError(
-                f"The most databases is a number from 0 (no limit) to {MAX_PROJECTS}."
-            )
-        fields["max_projects"] = most or None
-    if (most := options["max_snapshots"]) is not None:
-        if not 0 <= most <= 32767:
-            raise CommandError("The most backups at once is a number from 0 (no limit) to 32767.")
-        fields["max_snapshots"] = most or None
+    for name, (what, least, most) in NUMBERS.items():
+        if (number := options[name]) is None:
+            continue
+        if not least <= number <= most:
+            from_least = "1" if least else "0 (no limit)"
+            raise CommandError(f"{what} is a number from {from_least} to {most}.")
+        fields[name] = number or None
     if options.get("open") or options.get("close"):
         fields["is_open"] = bool(options["open"])
     return fields
 
 
 def _servers(name: str | None) -> Any:
-    servers = DatabaseServer.objects.annotate(
-        held=Count("projects", filter=Q(projects__removed_at=None))
-    ).order_by("name")
+    servers = DatabaseServer.objects.with_load().order_by("name")
     return servers.filter(name=name) if name else servers
 
 
