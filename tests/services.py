@@ -10,8 +10,10 @@ TEST_POSTGRES_BIN names the folder of another PostgreSQL's programs, such as
 import argparse
 import atexit
 import os
+import re
 import secrets
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Generator
 from contextlib import ExitStack
@@ -25,7 +27,7 @@ import pytest
 from backups_portal.demo.data_folder import opened
 from backups_portal.demo.embedded_servers import running
 from backups_portal.demo.errors import DemoError
-from backups_portal.demo.postgres import Programs, programs_in
+from backups_portal.demo.postgres import Programs
 
 NOWHERE = {
     "DATABASE_URL": "postgresql://nobody@127.0.0.1/none",
@@ -95,6 +97,24 @@ def _memory() -> str | None:
     # Available, not free: the page cache fills unused memory and gives it back.
     available = psutil.virtual_memory().available
     return MEMORY if "TMPDIR" not in os.environ and min(room, available) > PLENTY else None
+
+
+def programs_in(folder: Path) -> Programs:
+    """Return the PostgreSQL programs in a folder.
+
+    Raises:
+        DemoError: the folder contains none.
+    """
+    try:
+        ran = subprocess.run(
+            [folder / "postgres", "--version"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise DemoError(f"There is no PostgreSQL in {folder}: {error}") from error
+    found = re.search(r"\d+", ran.stdout)
+    if found is None:
+        raise DemoError(f"{folder / 'postgres'} does not tell its version: {ran.stdout.strip()}")
+    return Programs(folder, int(found[0]))
 
 
 def postgres() -> Programs | None:

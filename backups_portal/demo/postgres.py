@@ -1,7 +1,6 @@
 """Run PostgreSQL 18, from a Python package or the system, as a child."""
 
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -78,24 +77,6 @@ class Programs:
             # The provider that is built into PostgreSQL.
             return ("--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
         return ("--locale=C.UTF-8",)
-
-
-def programs_in(folder: Path) -> Programs:
-    """Return the PostgreSQL programs in a folder.
-
-    Raises:
-        DemoError: the folder contains none.
-    """
-    try:
-        ran = subprocess.run(  # noqa: S603 - the operator names the folder
-            [folder / "postgres", "--version"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise DemoError(f"There is no PostgreSQL in {folder}: {error}") from error
-    found = re.search(r"\d+", ran.stdout)
-    if found is None:
-        raise DemoError(f"{folder / 'postgres'} does not tell its version: {ran.stdout.strip()}")
-    return Programs(folder, int(found[0]))
 
 
 def binaries() -> Programs:
