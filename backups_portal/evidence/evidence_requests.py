@@ -1,6 +1,5 @@
 """Requests for evidence by pages, the API and commands, with audit events."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -70,15 +69,10 @@ def founded_on(project: Project) -> date:
     return min(created, oldest) if oldest else created
 
 
-def scope_for(readers: Sequence[Account], project: Project, period: Period, now: datetime) -> Scope:
-    """Define what evidence to gather, and for which readers."""
-    return Scope(project, period, now, [reader.pk for reader in readers])
-
-
-def owners_of(project: Project) -> list[Account]:
-    """List a project's owners, who may all read an operator's file."""
+def owner_ids(project: Project) -> list[int]:
+    """List a project's owners, who may all read an operator's file, by their ids."""
     owned = Membership.objects.filter(project=project, role=Membership.Role.OWNER)
-    return [one.account for one in owned.select_related("account")]
+    return list(owned.values_list("account_id", flat=True))
 
 
 def make_file(scope: Scope, *, actor: Account | None, made_by: str) -> EvidenceFile:

@@ -22,7 +22,6 @@ from backups_portal.evidence.evidence_requests import (
     make_file,
     note_look,
     period_of,
-    scope_for,
 )
 from backups_portal.evidence.evidence_scope import Scope
 from backups_portal.evidence.evidence_summary import (
@@ -71,7 +70,7 @@ class EvidenceMixin(ProjectPermissionMixin):
 
     def scope(self, period: Period) -> Scope:
         """Define what the account may see."""
-        return scope_for([self.account], self.project, period, self.now)
+        return Scope(self.project, period, self.now, [self.account.pk])
 
 
 class EvidenceView(EvidenceMixin, TemplateView):

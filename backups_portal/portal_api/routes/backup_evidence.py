@@ -7,7 +7,8 @@ from django.utils import timezone
 from ninja import Field, Query, Router, Schema
 
 from backups_portal.access_tokens.scopes import Scope
-from backups_portal.evidence.evidence_requests import make_file, period_of, scope_for
+from backups_portal.evidence.evidence_requests import make_file, period_of
+from backups_portal.evidence.evidence_scope import Scope as EvidenceScope
 from backups_portal.portal_api import schemas
 from backups_portal.portal_api.permissions import owned
 from backups_portal.portal_api.routes.projects import PROJECT
@@ -36,6 +37,6 @@ def get_evidence(
     project, now = owned(request, slug), timezone.now()
     account = request.auth.account
     period = period_of(project, days.first, days.last, now=now)
-    scope = scope_for([account], project, period, now)
+    scope = EvidenceScope(project, period, now, [account.pk])
     file = make_file(scope, actor=account, made_by=account.email)
     return schemas.Evidence(**file.members)

@@ -10,7 +10,8 @@ from django.utils import timezone
 from backups_portal.audit.operator_command import OperatorCommand, system_user
 from backups_portal.audit.output_file import add_output_argument, write_new_file
 from backups_portal.audit.time_arguments import day_argument
-from backups_portal.evidence.evidence_requests import make_file, owners_of, period_of, scope_for
+from backups_portal.evidence.evidence_requests import make_file, owner_ids, period_of
+from backups_portal.evidence.evidence_scope import Scope
 from backups_portal.projects.command_lookup import find_project
 
 
@@ -33,7 +34,7 @@ class Command(OperatorCommand):
     def handle(self, *args: object, **options: Any) -> None:
         project, now = find_project(options["project"]), timezone.now()
         period = period_of(project, options["first"], options["last"], now=now)
-        scope = scope_for(owners_of(project), project, period, now)
+        scope = Scope(project, period, now, owner_ids(project))
         file = make_file(scope, actor=None, made_by=f"operator ({system_user()})")
         content = orjson.dumps(file.members, option=orjson.OPT_APPEND_NEWLINE)
         if options["output"] is None:
