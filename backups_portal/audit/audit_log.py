@@ -169,6 +169,16 @@ def details_in_words(details: JsonObject) -> list[str]:
     return lines
 
 
+def event_in_words(event: AuditEvent, day: Callable[[date], str]) -> dict[str, object]:
+    """Describe an event for a template; `day` writes the days in its subject."""
+    return {
+        "event": event,
+        "action": in_words(event.action),
+        "subject": subject_in_words(event.subject, day),
+        "details": details_in_words(event.details),
+    }
+
+
 def _value_in_words(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"

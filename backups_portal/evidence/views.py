@@ -1,14 +1,13 @@
 """Pages of backup evidence: the report, the signed file and its key."""
 
 from http import HTTPStatus
-from itertools import islice
 
 import orjson
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.generic import TemplateView
 
-from backups_portal.audit.audit_log import details_in_words, in_words, subject_in_words
+from backups_portal.audit.audit_log import details_in_words, event_in_words, in_words
 from backups_portal.evidence.evidence_key import public_key
 from backups_portal.evidence.evidence_period import (
     OutsideError,
@@ -168,12 +167,4 @@ class PublicKeyView(ProjectPermissionMixin, ExportedFileView):
 
 def _lines(section: EventSection) -> list[dict[str, object]]:
     """Describe the newest events of a section in words."""
-    return [
-        {
-            "event": event,
-            "action": in_words(event.action),
-            "subject": subject_in_words(event.subject, formats.day),
-            "details": details_in_words(event.details),
-        }
-        for event in islice(section.rows(SHOWN), SHOWN)
-    ]
+    return [event_in_words(event, formats.day) for event in section.rows(SHOWN)]

@@ -8,13 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from backups_portal.audit.audit_log import (
-    as_csv,
-    details_in_words,
-    events_of,
-    in_words,
-    subject_in_words,
-)
+from backups_portal.audit.audit_log import as_csv, event_in_words, events_of
 from backups_portal.audit.models import AuditEvent
 from backups_portal.overview.event_redaction import EVENTS_AT_A_TIME, events_for
 from backups_portal.projects.access import Permission
@@ -54,18 +48,10 @@ class ActivityView(Filtered, PagedView):
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
         context = super().get_context_data(**kwargs)
-        rows = [
-            {
-                "event": event,
-                "action": in_words(event.action),
-                "subject": subject_in_words(event.subject, moments.day),
-                "details": details_in_words(event.details),
-            }
-            for event in events_for(self.account, context["object_list"])
-        ]
+        events = events_for(self.account, context["object_list"])
         return {
             **context,
-            "rows": rows,
+            "rows": [event_in_words(event, moments.day) for event in events],
             "form": self.form,
             "is_filtered": any(self.form.cleaned_data.values()) or bool(self.form.errors),
         }
