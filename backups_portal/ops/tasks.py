@@ -10,7 +10,7 @@ from backups_portal.audit.hash_chain import seal_events
 from backups_portal.celery import app
 from backups_portal.lib import liveness
 from backups_portal.lib.db_time import database_now
-from backups_portal.lib.leases import LeaseQuerySet
+from backups_portal.lib.leases import Leased, LeaseQuerySet
 from backups_portal.lib.loggers import get_logger
 from backups_portal.notifications.delivery import send_again
 from backups_portal.notifications.message_queue import plan_deliveries
@@ -44,15 +44,20 @@ log = get_logger(__name__)
 ROWS_AT_A_TIME = 1_000
 PROJECTS_AT_A_TIME = 50
 DAY = timedelta(days=1)
+TASKS: dict[type[Leased], Task] = {
+    Restore: run_restore,
+    Proof: run_proof,
+    Transfer: run_transfer,
+    CsvRequest: run_csv,
+}
 
 
 @app.task
 def tick() -> None:
     """Queue what is due, and re-enqueue work whose message or worker was lost."""
     now = timezone.now()
-    send_restores_again(now)
-    send_transfers_again(now)
-    send_csv_again(now)
+    for model in (Restore, Transfer, CsvRequest):
+        send_overlooked(model, now)
     run_schedule(now)
     send_proofs(now)
     send_copies_again(now)
@@ -60,7 +65,8 @@ def tick() -> None:
     if has_leftovers(now):
         drop_leftovers.delay()
     seal_events()
-    send_notifications(now)
+    # Notifications of sealed audit events, and retries.
+    enqueue([*plan_deliveries(now), *send_again(now)])
     # This comes last: a tick that fails halfway must not look alive to monitoring.
     liveness.note(liveness.SCHEDULE)
 
@@ -187,32 +193,16 @@ def remove_expired_copies(project_id: str) -> None:
         log.exception("could not remove expired copies", project=project_id)
 
 
-def send_restores_again(now: datetime) -> list[UUID]:
-    """Enqueue restores whose message or worker was lost."""
-    return _send_again(Restore.objects.all(), run_restore, now)
-
-
-def send_transfers_again(now: datetime) -> list[UUID]:
-    """Enqueue transfers whose message or worker was lost."""
-    return _send_again(Transfer.objects.all(), run_transfer, now)
-
-
-def send_csv_again(now: datetime) -> list[UUID]:
-    """Enqueue CSV exports and imports whose message or worker was lost."""
-    return _send_again(CsvRequest.objects.all(), run_csv, now)
-
-
-def send_proofs(now: datetime) -> list[UUID]:
+def send_proofs(now: datetime) -> None:
     """Enqueue new proofs, and those whose message or worker was lost."""
-    overlooked = _send_again(Proof.objects.all(), run_proof, now)
-    wanted = queue_proofs(now)
-    for proof_id in wanted:
+    send_overlooked(Proof, now)
+    for proof_id in queue_proofs(now):
         run_proof.delay(str(proof_id))
-    return [*overlooked, *wanted]
 
 
-def _send_again(rows: LeaseQuerySet, task: Task, now: datetime) -> list[UUID]:
-    oldest = rows.unfinished().order_by("created_at")
+def send_overlooked(model: type[Leased], now: datetime) -> list[UUID]:
+    """Enqueue rows of a model of TASKS whose message or worker was lost."""
+    task, oldest = TASKS[model], LeaseQuerySet(model).unfinished().order_by("created_at")
     found = oldest.send_again(now, limit=ROWS_AT_A_TIME)
     for pk in found:
         log.warning("sent again", name=task.name, id=pk)
@@ -225,13 +215,6 @@ def send_index_rebuilds(now: datetime) -> list[UUID]:
     found = take_due(now)
     for pk in found:
         rebuild_indexes.delay(str(pk))
-    return found
-
-
-def send_notifications(now: datetime) -> list[UUID]:
-    """Enqueue notifications of sealed audit events, and retries."""
-    found = [*plan_deliveries(now), *send_again(now)]
-    enqueue(found)
     return found
 
 

@@ -19,9 +19,10 @@ from django.db import connection
 from django.utils import timezone
 
 from backups_portal.billing.models import Charge
-from backups_portal.ops.tasks import send_csv_again, send_proofs, send_restores_again
+from backups_portal.ops.tasks import send_overlooked, send_proofs
 from backups_portal.projects.database_dsn import admin_dsn, server_url
 from backups_portal.projects.models import DatabaseServer, Project
+from backups_portal.transfers.models import CsvRequest
 from restores.models import Restore
 from restores.restore_requests import NewProject, request_restore
 from restores.tasks import drop_leftovers, run_restore
@@ -106,8 +107,8 @@ def tick() -> None:
     """Do beat's work of each minute, except for new runs."""
     now = timezone.now()
     enqueue(heal(now))
-    send_restores_again(now)
-    send_csv_again(now)
+    send_overlooked(Restore, now)
+    send_overlooked(CsvRequest, now)
     send_proofs(now)
     drop_leftovers()
 

@@ -12,7 +12,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.billing.models import Charge
 from backups_portal.lib.failure_causes import Cause
-from backups_portal.ops.tasks import send_restores_again
+from backups_portal.ops.tasks import send_overlooked
 from backups_portal.projects.models import DatabaseServer
 from restores.models import Restore
 from restores.restore_run import may_pass
@@ -84,9 +84,9 @@ def test_the_tick_takes_it_up_when_its_time_has_come(
     restore = ask(snapshot, owner)
     then = timezone.now() + timedelta(minutes=5)
     Restore.objects.filter(pk=restore.pk).update(lease_until=then)
-    send_restores_again(then - timedelta(seconds=1))
+    send_overlooked(Restore, then - timedelta(seconds=1))
     assert sent == []
-    send_restores_again(then + timedelta(seconds=1))
+    send_overlooked(Restore, then + timedelta(seconds=1))
     assert sent == [str(restore.pk)]
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from backups_portal.audit.models import AuditEvent
 from backups_portal.celery import app
-from backups_portal.ops.tasks import send_csv_again
+from backups_portal.ops.tasks import send_overlooked
 from backups_portal.projects.models import Project
 from backups_portal.transfers.csv_files import csv_job
 from backups_portal.transfers.models import CsvRequest
@@ -147,7 +147,7 @@ def test_a_broker_that_is_away_delays_a_job(
         patch.setattr(run_csv, "delay", away)
         api.post(f"/device/{sensor.device_id}/data/restore", {"file_address": "in.csv"})
     assert records(sensor) == []
-    send_csv_again(timezone.now())
+    send_overlooked(CsvRequest, timezone.now())
     assert len(records(sensor)) == 1
 
 
@@ -167,7 +167,7 @@ class TestMessagesOfEarlierVersions:
         for _ in range(2):
             self.deliver("import_file", said)
             self.deliver("import_file", said)
-            send_csv_again(timezone.now())
+            send_overlooked(CsvRequest, timezone.now())
         assert len(records(sensor)) == 1
 
     def test_an_export(self, api: Api, project: Project, sensor: Sensor) -> None:
@@ -179,7 +179,7 @@ class TestMessagesOfEarlierVersions:
             self.deliver("export_file", said, task_id)
             self.deliver("export_file", said, task_id)
         assert CsvRequest.objects.count() == 2
-        send_csv_again(timezone.now())
+        send_overlooked(CsvRequest, timezone.now())
         found = [len(content(api, path).splitlines()) for path in ("april.csv", "all.csv")]
         assert found == [1, 5]
 

@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
-from backups_portal.ops.tasks import send_transfers_again
+from backups_portal.ops.tasks import send_overlooked
 from backups_portal.projects.models import Project
 from backups_portal.transfers.csv_files.csv_import_export import import_csv
 from backups_portal.transfers.models import Transfer
@@ -81,7 +81,7 @@ def page(client: Client, owner: Account, live: Project) -> Callable[[Transfer], 
 def go_on(transfer: Transfer) -> Transfer:
     """Let the lease expire, and let the tick send it to another worker."""
     Transfer.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    assert send_transfers_again(timezone.now()) == [transfer.pk]
+    assert send_overlooked(Transfer, timezone.now()) == [transfer.pk]
     run_transfer(transfer.pk)
     return Transfer.objects.select_related("source", "target").get(pk=transfer.pk)
 

@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.lib.failure_causes import Cause
-from backups_portal.ops.tasks import send_transfers_again
+from backups_portal.ops.tasks import send_overlooked
 from backups_portal.projects.models import Membership, Project
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.move import settings_copy, settings_undo
@@ -97,7 +97,7 @@ def started(backup: Project, live: Project, owner: Account, **choice: Any) -> Tr
 
 def go_on(transfer: Transfer) -> Transfer:
     Transfer.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    assert send_transfers_again(timezone.now()) == [transfer.pk]
+    assert send_overlooked(Transfer, timezone.now()) == [transfer.pk]
     return run(transfer)
 
 

@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
 from backups_portal.lib.failure_causes import Cause
-from backups_portal.ops.tasks import send_transfers_again
+from backups_portal.ops.tasks import send_overlooked
 from backups_portal.projectdb.provisioning import drop_database
 from backups_portal.projects.database_dsn import server_url
 from backups_portal.projects.models import Membership, Project
@@ -206,7 +206,7 @@ def test_a_worker_that_was_lost_is_replaced(backup: Project, live: Project, owne
     Transfer.objects.filter(pk=transfer.pk).update(
         state="running", lease=uuid.uuid4(), lease_until=timezone.now() - timedelta(seconds=1)
     )
-    assert transfer.pk in send_transfers_again(timezone.now())
+    assert transfer.pk in send_overlooked(Transfer, timezone.now())
     assert run(transfer).state == Transfer.State.COMPLETED
     assert count_rows(live) == 10
 

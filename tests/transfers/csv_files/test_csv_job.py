@@ -15,7 +15,7 @@ from django.utils import timezone
 from backups_portal.audit.models import AuditEvent
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.leased_job import Ran
-from backups_portal.ops.tasks import send_csv_again
+from backups_portal.ops.tasks import send_overlooked
 from backups_portal.projectdb.files import find_file, put_file, spool_file
 from backups_portal.projects.models import DatabaseServer, Project
 from backups_portal.transfers.csv_files import csv_job
@@ -60,7 +60,7 @@ def events() -> list[JsonObject]:
 def run_late(row: CsvRequest) -> None:
     """Run it in a worker after the first one was lost, or after a long wait."""
     CsvRequest.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    assert send_csv_again(timezone.now()) == [row.pk]
+    assert send_overlooked(CsvRequest, timezone.now()) == [row.pk]
     csv_job.run_csv(row.pk)
 
 
