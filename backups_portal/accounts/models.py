@@ -10,6 +10,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from backups_portal.audit.recorder import record
+from backups_portal.lib.refusals import RefusedError
 from backups_portal.ui.visible_names import is_seen, seen_name
 
 
@@ -22,6 +23,17 @@ class AccountManager(BaseUserManager["Account"]):
         account.set_password(password)
         account.save(using=self._db)
         account.vouch_for_email()
+        return account
+
+    def named(self, email: str) -> "Account":
+        """Return the account of an e-mail that an operator has entered.
+
+        Raises:
+            RefusedError: there is none.
+        """
+        account = self.filter(email__iexact=email).first()
+        if account is None:
+            raise RefusedError(f"There is no account {email}.")
         return account
 
     def get_by_natural_key(self, username: str | None) -> "Account":

@@ -35,9 +35,7 @@ class Command(OperatorCommand):
         )
 
     def handle(self, *args: object, **options: Any) -> None:
-        owner = Account.objects.filter(email__iexact=options["owner"]).first()
-        if owner is None:
-            raise CommandError(f"There is no account {options['owner']}.")
+        owner = Account.objects.named(options["owner"])
         found: list[Rebuilt] = []
         try:
             storage = chosen_storage(is_copy=options["copy"])

@@ -4,7 +4,6 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.contrib.auth.management.commands import changepassword
-from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS, transaction
 
 from backups_portal.accounts.models import Account
@@ -23,10 +22,7 @@ class Command(ByOperator, changepassword.Command):
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> str | None:
-        email = options.pop("username")
-        account = Account.objects.filter(email__iexact=email).first()
-        if account is None:
-            raise CommandError(f"There is no account {email}.")
+        account = Account.objects.named(options.pop("username"))
         result = super().handle(*args, username=account.email, **options)
         account.end_email_change()
         account.record("account.password_set")

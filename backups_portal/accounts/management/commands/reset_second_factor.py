@@ -21,9 +21,7 @@ class Command(OperatorCommand):
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
-        account = Account.objects.filter(email__iexact=options["email"]).first()
-        if account is None:
-            raise CommandError(f"There is no account {options['email']}.")
+        account = Account.objects.named(options["email"])
         factors = Authenticator.objects.filter(user=account)
         removed = sorted(factors.values_list("type", flat=True))
         if not removed:

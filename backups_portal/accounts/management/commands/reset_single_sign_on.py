@@ -47,9 +47,7 @@ def _joined_accounts() -> QuerySet[Account]:
 
 
 def _account(email: str) -> Account:
-    account = Account.objects.filter(email__iexact=email).first()
-    if account is None:
-        raise CommandError(f"There is no account {email}.")
+    account = Account.objects.named(email)
     if not SocialAccount.objects.filter(user=account).exists():
         raise CommandError(f"Nobody has joined {account.email} by single sign-on.")
     return account

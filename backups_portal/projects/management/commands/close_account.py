@@ -41,9 +41,7 @@ class Command(OperatorCommand):
 @transaction.atomic
 def _set_open(email: str, *, is_open: bool) -> Account:
     """Close or open an account; raise CommandError if nothing would change."""
-    account = Account.objects.select_for_update().filter(email__iexact=email).first()
-    if account is None:
-        raise CommandError(f"There is no account {email}.")
+    account = Account.objects.select_for_update().get(pk=Account.objects.named(email).pk)
     if account.is_active == is_open:
         raise CommandError(f"The account {account.email} is {_state(is_open)} already.")
     account.is_active = is_open

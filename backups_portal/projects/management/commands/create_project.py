@@ -34,9 +34,7 @@ class Command(OperatorCommand):
         parser.add_argument("--server", default="", help="the database server that takes it")
 
     def handle(self, *args: object, **options: Any) -> None:
-        owner = Account.objects.filter(email__iexact=options["owner"]).first()
-        if owner is None:
-            raise CommandError(f"There is no account {options['owner']}.")
+        owner = Account.objects.named(options["owner"])
         if not 1 <= options["retention"] <= 365:
             raise CommandError("The backup retention period is 1 to 365 days.")
         try:
