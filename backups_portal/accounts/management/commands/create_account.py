@@ -15,14 +15,6 @@ from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.ui.visible_names import name_problem
 
 
-@transaction.atomic
-def _store(account: Account) -> None:
-    """Store an account that can sign in, and record it, in one transaction."""
-    account.save()
-    account.vouch_for_email()
-    account.record("account.created")
-
-
 class Command(OperatorCommand):
     """Lets the first person into an installation."""
 
@@ -39,16 +31,17 @@ class Command(OperatorCommand):
             raise CommandError(problem)
         # Never an argument: everybody on the machine can see command lines.
         password = getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-        account = Account(
+        wanted = Account(
             email=Account.objects.normalize_email(options["email"]), name=options["name"]
         )
-        account.set_password(password)
         try:
-            account.full_clean()
-            validate_password(password, account)
+            wanted.full_clean(exclude=["password"])
+            validate_password(password, wanted)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
-        _store(account)
+        with transaction.atomic():
+            account = Account.objects.create_user(wanted.email, password, name=wanted.name)
+            account.record("account.created")
         if options["json"]:
             self.write_json({"id": account.pk, "email": account.email})
         else:
