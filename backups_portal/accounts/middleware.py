@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
+from django.utils.deprecation import MiddlewareMixin
 
 SEEN = "seen_at"
 # A request within this interval writes nothing; allauth's own middleware writes for each.
@@ -20,14 +21,12 @@ EVERY = timedelta(minutes=5)
 ENDED = "Your session has ended, so nothing was changed. Sign in, then do it again."
 
 
-class SeenSessionMiddleware:
+class SeenSessionMiddleware(MiddlewareMixin):
     """Records a session's browser, address and last use every few minutes."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self._get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        response = self._get_response(request)
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
         session = request.session
         # Only signed-in sessions that were read for this request anyway. Polling does not count as
         # activity.
@@ -47,15 +46,11 @@ class AccountRequiredMiddleware(LoginRequiredMiddleware):
     """
 
     def process_view(
-        self,
-        request: HttpRequest,
-        view_func: Callable[..., HttpResponseBase],
-        view_args: tuple[Any, ...],
-        view_kwargs: dict[str, Any],
+        self, request: HttpRequest, view_func: Callable[..., HttpResponseBase], *called_with: Any
     ) -> HttpResponseBase | None:
         if not getattr(view_func, "login_required", True):
             return None
-        return super().process_view(request, view_func, view_args, view_kwargs)
+        return super().process_view(request, view_func, *called_with)
 
     def process_response(
         self, request: HttpRequest, response: HttpResponseBase

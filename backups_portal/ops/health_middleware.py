@@ -4,25 +4,21 @@ Load balancers, Kubernetes and Prometheus reach a container by its address over 
 routes require neither the host name nor TLS, a session or the database.
 """
 
-from collections.abc import Callable
-
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
+from django.utils.deprecation import MiddlewareMixin
 
 URLS = "backups_portal.ops.urls"
 
 
-class HealthMiddleware:
+class HealthMiddleware(MiddlewareMixin):
     """Answer the addresses of `ops.urls`."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self._get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+    def process_request(self, request: HttpRequest) -> HttpResponseBase | None:
         try:
             found = resolve(request.path_info, URLS)
         except Resolver404:
-            return self._get_response(request)
+            return None
         answer: HttpResponseBase = found.func(request, *found.args, **found.kwargs)
         return answer

@@ -1,14 +1,13 @@
 """Form pages that are shown again with their errors."""
 
 import uuid
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
+from django.utils.deprecation import MiddlewareMixin
 from django.views.generic import FormView
 
 from backups_portal.lib.refusals import RefusedError
@@ -54,14 +53,8 @@ class RefusingFormView(FormView):
         return self.render_to_response(self.get_context_data(form=form), status=status)
 
 
-class RefusedFormMiddleware:
+class RefusedFormMiddleware(MiddlewareMixin):
     """Sets that status for other packages' views, which answer a refused form with 200."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self._get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return self._get_response(request)
 
     def process_template_response(
         self, request: HttpRequest, response: TemplateResponse

@@ -1,6 +1,5 @@
 """Live parts of pages whose requests are redirected or no longer allowed."""
 
-from collections.abc import Callable
 from http import HTTPStatus
 
 from django.conf import settings
@@ -8,6 +7,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase, HttpResponseRedirectBase
 from django.shortcuts import resolve_url
+from django.utils.deprecation import MiddlewareMixin
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
@@ -20,18 +20,16 @@ class LivePartRequest(HttpRequest):
     htmx: HtmxDetails
 
 
-class LivePartsMiddleware:
+class LivePartsMiddleware(MiddlewareMixin):
     """Redirects or reloads the whole page if its live part cannot continue.
 
     Browsers follow redirects before scripts see them, and would show the sign-in page inside
     another; and a refused part would retry every second. Must come after HtmxMiddleware.
     """
 
-    def __init__(self, get_response: Callable[[LivePartRequest], HttpResponseBase]) -> None:
-        self._get_response = get_response
-
-    def __call__(self, request: LivePartRequest) -> HttpResponseBase:
-        response = self._get_response(request)
+    def process_response(
+        self, request: LivePartRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
         if not request.htmx:
             return response
         if isinstance(response, HttpResponseRedirectBase):

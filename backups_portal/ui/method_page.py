@@ -1,20 +1,19 @@
 """A page for visitors who open an address that only accepts a form."""
 
-from collections.abc import Callable
 from http import HTTPStatus
 
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponseNotAllowed
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils.deprecation import MiddlewareMixin
 
 
-class MethodPageMiddleware:
+class MethodPageMiddleware(MiddlewareMixin):
     """Replaces the empty 405 answer by a page, as after going back or signing in."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self._get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        response = self._get_response(request)
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
         is_empty = isinstance(response, HttpResponseNotAllowed) and not response.content
         if not is_empty or request.method != "GET":
             return response
