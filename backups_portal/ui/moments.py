@@ -1,5 +1,6 @@
 """Moments on pages: the time zone that shows them, and their tooltip."""
 
+from collections.abc import Callable
 from datetime import date, datetime
 
 from django.contrib.humanize.templatetags.humanize import naturaltime
@@ -21,27 +22,12 @@ def moment(when: datetime | None, zone: str | None = None) -> str:
     Args:
         zone: The project's, shown while the viewer's is unknown; UTC without one.
     """
-    if when is None:
-        return UNKNOWN
-    viewers = viewers_zone()
-    local = formats.local(when, viewers or zone)
-    in_project = formats.local(when, zone or viewers)
-    is_obvious = viewers and local.utcoffset() == in_project.utcoffset()
-    return _time(when, zone, _near(local) if is_obvious else _labelled(local))
+    return UNKNOWN if when is None else _in_viewers_zone(when, zone, _near)
 
 
 def exact_moment(when: datetime, zone: str | None = None) -> str:
     """Show a moment as `moment` does, with seconds and any fraction."""
-    local = formats.local(when, viewers_zone() or zone)
-    seconds = f":{local.second:02}"
-    if local.microsecond:
-        seconds += f".{local.microsecond:06}".rstrip("0")
-    viewers = viewers_zone()
-    in_project = formats.local(when, zone or viewers)
-    shown = f"{_near(local)}{seconds}"
-    if not viewers or local.utcoffset() != in_project.utcoffset():
-        shown = f'{shown} <span class="zone">{formats.zone_label(local)}</span>'
-    return _time(when, zone, shown)
+    return _in_viewers_zone(when, zone, _exact)
 
 
 def clock(when: datetime | None, zone: str | None = None) -> str:
@@ -90,6 +76,14 @@ def in_utc(when: datetime | None, zone: str | None = None) -> str:
     return Markup(f'<time datetime="{when.isoformat()}">{text}</time>')  # noqa: S704
 
 
+def _in_viewers_zone(when: datetime, zone: str | None, write: Callable[[datetime], str]) -> Markup:
+    viewers = viewers_zone()
+    local = formats.local(when, viewers or zone)
+    in_project = formats.local(when, zone or viewers)
+    is_obvious = viewers and local.utcoffset() == in_project.utcoffset()
+    return _time(when, zone, write(local) if is_obvious else f"{write(local)} {_zone(local)}")
+
+
 def _this_year() -> int:
     return formats.local(timezone.now(), viewers_zone()).year
 
@@ -98,8 +92,17 @@ def _near(local: datetime) -> str:
     return formats.day_and_time(local, this_year=_this_year())
 
 
+def _exact(local: datetime) -> str:
+    fraction = f".{local.microsecond:06}".rstrip("0") if local.microsecond else ""
+    return f"{_near(local)}:{local.second:02}{fraction}"
+
+
 def _labelled(local: datetime) -> str:
-    return f'{_near(local)} <span class="zone">{formats.zone_label(local)}</span>'
+    return f"{_near(local)} {_zone(local)}"
+
+
+def _zone(local: datetime) -> str:
+    return f'<span class="zone">{formats.zone_label(local)}</span>'
 
 
 def _time(when: datetime, zone: str | None, shown: str) -> Markup:
