@@ -8,7 +8,6 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
-from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.views.generic import View
 
 from backups_portal.accounts.password_reset import can_send
@@ -26,22 +25,20 @@ from backups_portal.notifications.notification_settings import (
 from backups_portal.notifications.tasks import enqueue_soon
 from backups_portal.projects.access import Permission
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
+from backups_portal.ui.deferred_list import ListBehindMixin
 from backups_portal.ui.form_views import RefusingFormView
 
 DELIVERIES = 15
 CONFLICT = 409
 
 
-class NotificationsPage(ProjectPermissionMixin, RefusingFormView):
+class NotificationsPage(ProjectPermissionMixin, ListBehindMixin, RefusingFormView):
     """The page, or only its list of deliveries for an htmx refresh."""
 
+    template_name = "notifications/notifications.html"
+    list_template_name = "notifications/_deliveries.html"
     permission = Permission.MANAGE_NOTIFICATIONS
     form_class = NotificationsForm
-
-    def get_template_names(self) -> list[str]:
-        refresh = self.request.method == "GET" and "HX-Request" in self.request.headers
-        name = "_deliveries.html" if refresh else "notifications.html"
-        return [f"notifications/{name}"]
 
     def get_initial(self) -> dict[str, object]:
         return NotificationsForm.values_of(settings_of(self.project))
@@ -65,20 +62,14 @@ class NotificationsPage(ProjectPermissionMixin, RefusingFormView):
         )
 
     def show(self, *, status: int = 200, **context: object) -> HttpResponse:
-        """Render the page, which no browser or proxy may cache."""
-        response = self.render_to_response(self.get_context_data(**context), status=status)
-        add_never_cache_headers(response)
-        patch_vary_headers(response, ["HX-Request"])
-        return response
+        """Render the page."""
+        return self.render_to_response(self.get_context_data(**context), status=status)
 
 
 class NotificationsView(NotificationsPage):
     """Shows and saves the settings; shows a new webhook's secret once."""
 
     http_method_names = ["get", "head", "post", "options"]
-
-    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        return self.show()
 
     def form_valid(self, form: NotificationsForm) -> HttpResponse:
         secret = change_notifications(
@@ -88,9 +79,6 @@ class NotificationsView(NotificationsPage):
             return self.show(secret=secret, form=form)
         messages.success(self.request, "Your notification settings are saved.")
         return redirect("notifications", self.project.slug)
-
-    def refuse(self, form: NotificationsForm, status: int = 400) -> HttpResponse:
-        return self.show(status=status, form=form)
 
 
 class RenewSecretView(NotificationsPage):

@@ -11,7 +11,6 @@ from django.views.generic import View
 
 from backups_portal.accounts.reauthentication import RecentPasswordMixin
 from backups_portal.projectdb.profile_tokens import NAME_LENGTH
-from backups_portal.projectdb.tokens import NewToken
 from backups_portal.projects.access import Permission, projects_with
 from backups_portal.projects.client_configuration import (
     PLACEHOLDER,
@@ -43,9 +42,6 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, Refu
     form_class = TokenForm
     http_method_names = ["get", "head", "post", "options"]
 
-    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        return self.show()
-
     def get_initial(self) -> dict[str, object]:
         """Return what was filled in before the password was requested."""
         return {name: self.request.GET[name] for name in FILLED_IN if name in self.request.GET}
@@ -66,31 +62,29 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, Refu
                 expires_at=form.expires_at(),
             )
         except DatabaseUnreachableError as error:
-            return self.show(status=UNREACHABLE, failure=str(error), form=form)
+            context = self.get_context_data(failure=str(error), form=form)
+            return self.render_to_response(context, status=UNREACHABLE)
         # Show an empty form, so that it does not suggest this name for the next token.
-        return self.show(new_token=token, new_name=values["name"], form=TokenForm())
+        return self.render_to_response(
+            self.get_context_data(new_token=token.value, new_name=values["name"], form=TokenForm())
+        )
 
-    def refuse(self, form: TokenForm, status: int = 400) -> HttpResponse:
-        return self.show(status=status, form=form)
-
-    def show(
-        self, *, status: int | None = None, new_token: NewToken | None = None, **context: object
-    ) -> HttpResponse:
-        """Render the page, without waiting for the project's database."""
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
+        """Describe the page, without waiting for the project's database."""
+        new_token = str(kwargs.setdefault("new_token", ""))
         if self.is_list_wanted:
-            context |= self._listed()
-        context |= {
-            "new_token": new_token.value if new_token else "",
-            "api_url": settings.API_URL,
-            "snippets": snippets(
+            kwargs |= self._listed()
+        return super().get_context_data(
+            api_url=settings.API_URL,
+            snippets=snippets(
                 api_url=settings.API_URL,
                 environment=environment_of(self.project.slug),
                 profile_id=self.project.profile_id,
-                token=new_token.value if new_token else PLACEHOLDER,
+                token=new_token or PLACEHOLDER,
                 others=self._others(),
             ),
-        }
-        return self.render_to_response(self.get_context_data(**context), status=status)
+            **kwargs,
+        )
 
     def _others(self) -> dict[str, str]:
         """Return the account's other projects, for the command line."""
