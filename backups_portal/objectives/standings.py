@@ -1,6 +1,5 @@
 """The current standings of a project's objectives."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -66,11 +65,6 @@ def standings_of(project: Project, now: datetime) -> list[Standing]:
         _standing(one, judgements.get(one.pk, Judgement()), began.get(one.pk), now)
         for one in objectives
     ]
-
-
-def missed_of(standings: Sequence[Standing]) -> list[Standing]:
-    """Select the objectives that are missed."""
-    return [one for one in standings if one.state == MISSED]
 
 
 def _standing(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from backups_portal.objectives.standings import Standing, missed_of
+from backups_portal.objectives.standings import MISSED, Standing
 from backups_portal.ui import formats
 from restores.backup_list import Row
 from snapshots.models import Snapshot
@@ -38,7 +38,7 @@ def attention_of(
     return [
         *_failed_proofs(rows),
         *_failed_checks(rows),
-        *(_missed(one) for one in missed_of(standings)),
+        *(_missed(one) for one in standings if one.state == MISSED),
         *_older_days(readiness),
         *_small(rows),
     ]

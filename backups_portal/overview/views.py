@@ -70,7 +70,13 @@ class ProjectView(ProjectPermissionMixin, TemplateView):
         if not context["is_owner"]:
             return context
         now = timezone.now()
-        return {**context, **self._origin(), **self._money(now), **self._backups(now)}
+        return {
+            **context,
+            **self._origin(),
+            **self._backups(now),
+            "statement": statement(self.project.pk, now),
+            "quote": current_quote(),
+        }
 
     def _origin(self) -> dict[str, object]:
         """Return the project's origin and its latest events."""
@@ -84,9 +90,6 @@ class ProjectView(ProjectPermissionMixin, TemplateView):
                 for event in events
             ],
         }
-
-    def _money(self, now: datetime) -> dict[str, object]:
-        return {"statement": statement(self.project.pk, now), "quote": current_quote()}
 
     def _backups(self, now: datetime) -> dict[str, object]:
         """Describe the latest backups, as the Backups page does, and their use."""
