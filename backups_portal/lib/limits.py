@@ -39,38 +39,26 @@ class Limit:
 
         A refused try does not count: a caller who waits that long succeeds.
         """
-        key = _key(who)
-        if _ask(lambda limiter: limiter.hit(self._item, self.name, key)):
-            return 0
-        return self.wait(who)
+        return 0 if self._ask(MovingWindowRateLimiter.hit, who) else self.wait(who)
 
     def wait(self, who: str) -> int:
         """Return the seconds until a try is allowed, or 0, without counting one."""
-        key = _key(who)
-        found = _ask(lambda limiter: limiter.get_window_stats(self._item, self.name, key))
+        found = self._ask(MovingWindowRateLimiter.get_window_stats, who)
         return 0 if found.remaining else max(1, math.ceil(found.reset_time - time.time()))
 
     def forget(self, who: str) -> None:
         """Forget the tries so far."""
-        key = _key(who)
-        _ask(lambda limiter: limiter.clear(self._item, self.name, key))
+        self._ask(MovingWindowRateLimiter.clear, who)
 
-    @property
-    def _item(self) -> RateLimitItemPerSecond:
-        return RateLimitItemPerSecond(self.tries, self.seconds, namespace=PREFIX)
-
-
-def _key(who: str) -> str:
-    """Return a key of fixed length, whatever a visitor has typed."""
-    return hashlib.sha256(who.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _ask(question: Callable[[MovingWindowRateLimiter], Result]) -> Result:
-    try:
-        return question(_shared(redis_client()))
-    except RedisError:
-        log.exception("Redis does not answer, so this process counts tries alone")
-        return question(_own())
+    def _ask(self, question: Callable[..., Result], who: str) -> Result:
+        item = RateLimitItemPerSecond(self.tries, self.seconds, namespace=PREFIX)
+        # Of fixed length, whatever a visitor has typed.
+        key = hashlib.sha256(who.encode("utf-8", "surrogatepass")).hexdigest()
+        try:
+            return question(_shared(redis_client()), item, self.name, key)
+        except RedisError:
+            log.exception("Redis does not answer, so this process counts tries alone")
+            return question(_own(), item, self.name, key)
 
 
 @cache
