@@ -8,6 +8,8 @@ from http import HTTPStatus
 from typing import Any
 
 Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 # The time for a body grows with the bytes received: a client that sends a few kilobytes a second
 # succeeds, one that only keeps the connection open does not.
@@ -34,11 +36,7 @@ class Client:
         receive, send: ASGI's callables.
     """
 
-    def __init__(
-        self,
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
-    ) -> None:
+    def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
         self._began: float | None = None

@@ -9,20 +9,17 @@ read slowly do not hold up others.
 import asyncio
 import io
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import IO, Any, NamedTuple, Protocol, TypeVar
 
 from backups_portal.lib.access_log import note_request
-from backups_portal.lib.asgi_client import Client, ClientError, TooSlowError
+from backups_portal.lib.asgi_client import Client, ClientError, Message, Receive, Send, TooSlowError
 from backups_portal.lib.asgi_environ import environ_of
 from backups_portal.lib.bulkhead import Lane
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[str, str]]
 T = TypeVar("T")
 
