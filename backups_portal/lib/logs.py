@@ -61,7 +61,10 @@ class FieldsFormatter(logging.Formatter):
             line["stack_info"] = record.stack_info
         taken = {*line, "request", "task"}
         said = {name: value for name, value in _said(record).items() if name not in taken}
-        masked = {name: _masked(value) for name, value in {**line, **said}.items()}
+        masked = {
+            name: without_secrets(value) if isinstance(value, str) else value
+            for name, value in {**line, **said}.items()
+        }
         return json.dumps(masked, default=str)
 
 
@@ -81,10 +84,6 @@ def _said(record: logging.LogRecord) -> dict[str, object]:
             for name, value in values.items()
         },
     }
-
-
-def _masked(value: object) -> object:
-    return without_secrets(value) if isinstance(value, str) else value
 
 
 def log_settings(level: str, form: str) -> dict[str, object]:

@@ -37,7 +37,9 @@ def curl_arguments(
             "-d",
             json.dumps(body, ensure_ascii=False),
         ]
-    return f"{_filled_in(path)}{_query(operation)}", arguments
+    # {name} becomes NAME, because curl would expand braces.
+    filled_in = re.sub(r"\{(\w+)\}", lambda found: found[1].upper(), path)
+    return f"{filled_in}{_query(operation)}", arguments
 
 
 def command(address: str, arguments: list[str]) -> str:
@@ -45,11 +47,6 @@ def command(address: str, arguments: list[str]) -> str:
     words = [shlex.quote(word) for word in arguments]
     pairs = [f"{name} {value}" for name, value in zip(words[::2], words[1::2], strict=True)]
     return " \\\n  ".join([f"curl {shlex.quote(address)}", *pairs])
-
-
-def _filled_in(path: str) -> str:
-    """Replace {name} by NAME, because curl would expand braces."""
-    return re.sub(r"\{(\w+)\}", lambda found: found[1].upper(), path)
 
 
 def _query(operation: Schema) -> str:

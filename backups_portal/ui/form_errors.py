@@ -30,8 +30,5 @@ def first_focus(form: BaseForm) -> str | None:
         return None
     if wrong := fields_with_errors(form):
         return wrong[0].name
-    return None if any(map(_asks_for_focus, form.visible_fields())) else WHOLE_FORM
-
-
-def _asks_for_focus(bound: BoundField) -> bool:
-    return bool(bound.field.widget.attrs.get("autofocus"))
+    widgets = (bound.field.widget for bound in form.visible_fields())
+    return None if any(one.attrs.get("autofocus") for one in widgets) else WHOLE_FORM
