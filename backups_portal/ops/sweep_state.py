@@ -1,4 +1,7 @@
-"""The state of the sweep in Redis: its round, and projects in doubt."""
+"""The state of the sweep in Redis: its round, and projects in doubt.
+
+Every function raises RedisError if Redis does not answer.
+"""
 
 import secrets
 from datetime import timedelta
@@ -14,11 +17,7 @@ SILENT_AFTER = timedelta(hours=12)
 
 
 def begin() -> str | None:
-    """Begin a round; return its first mark, or None if one is under way.
-
-    Raises:
-        RedisError: Redis does not answer.
-    """
+    """Begin a round; return its first mark, or None if one is under way."""
     mark = secrets.token_hex(8)
     return mark if _redis().set(_round(), mark, nx=True, ex=SILENT_AFTER) else None
 
@@ -27,39 +26,24 @@ def is_current(mark: str) -> bool:
     """Tell whether a message with this mark may continue.
 
     It may not if a later message, or another round, has replaced it.
-
-    Raises:
-        RedisError: Redis does not answer.
     """
     return _redis().get(_round()) in (mark.encode(), None)
 
 
 def go_on() -> str:
-    """Return a new mark, so that a redelivery of the last message is dropped.
-
-    Raises:
-        RedisError: Redis does not answer.
-    """
+    """Return a new mark, so that a redelivery of the last message is dropped."""
     mark = secrets.token_hex(8)
     _redis().set(_round(), mark, ex=SILENT_AFTER)
     return mark
 
 
 def end() -> None:
-    """End the round, once it has visited every project.
-
-    Raises:
-        RedisError: Redis does not answer.
-    """
+    """End the round, once it has visited every project."""
     _redis().delete(_round())
 
 
 def note_doubt(project_id: UUID, *, is_doubtful: bool) -> None:
-    """Record whether a project's stored backups are in doubt.
-
-    Raises:
-        RedisError: Redis does not answer.
-    """
+    """Record whether a project's stored backups are in doubt."""
     if is_doubtful:
         _redis().sadd(_doubts(), str(project_id))
     else:
@@ -67,11 +51,7 @@ def note_doubt(project_id: UUID, *, is_doubtful: bool) -> None:
 
 
 def doubts() -> int:
-    """Count the projects in doubt.
-
-    Raises:
-        RedisError: Redis does not answer.
-    """
+    """Count the projects in doubt."""
     return int(_redis().scard(_doubts()))
 
 
