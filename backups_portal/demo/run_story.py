@@ -15,12 +15,16 @@ from django.utils import timezone
 from backups_portal.accounts.models import Account
 from backups_portal.billing.models import Charge
 from backups_portal.demo.csv_seed import fill_archive
-from backups_portal.demo.database_comparison import common_values, compare_records
 from backups_portal.demo.demo_accounts import OWNER, ensure_account
 from backups_portal.demo.errors import DemoError
-from backups_portal.demo.exclusion_check import excluded_values, search_snapshot
 from backups_portal.demo.fleet import SET_UP_BEFORE, fill_fleet
 from backups_portal.demo.seed import BACKUP_TIME, WEEKS_OF_READINGS, ZONE, date_back_project
+from backups_portal.demo.story_checks import (
+    common_values,
+    compare_records,
+    excluded_values,
+    search_snapshot,
+)
 from backups_portal.demo.system_user import Say
 from backups_portal.lib import pgsession
 from backups_portal.projectdb.record_writer import delete_of_device
@@ -161,10 +165,7 @@ def _restore(snapshot: Snapshot, owner: Account) -> tuple[Project, str]:
     restore = request_restore(
         snapshot=snapshot,
         actor=owner,
-        wanted=NewProject(
-            name=f"{snapshot.project.name} restored",
-            accepted_charges=True,
-        ),
+        wanted=NewProject(name=f"{snapshot.project.name} restored", accepted_charges=True),
     )
     run_restore.delay(str(restore.pk))
     for _ in _polls("the restore"):

@@ -8,9 +8,13 @@ import pytest
 
 from backups_portal.accounts.models import Account
 from backups_portal.demo.csv_seed import fill_archive
-from backups_portal.demo.database_comparison import common_values, compare_records
-from backups_portal.demo.exclusion_check import excluded_values, search_snapshot
 from backups_portal.demo.fleet import fill_fleet
+from backups_portal.demo.story_checks import (
+    common_values,
+    compare_records,
+    excluded_values,
+    search_snapshot,
+)
 from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.models import Project
 from restores.models import Restore
