@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from backups_portal.demo.data_folder import DataFolder, write_whole
 from backups_portal.demo.errors import DemoError
@@ -19,6 +19,7 @@ from backups_portal.demo.system_user import SystemUser
 
 PR_SET_PDEATHSIG = 1
 TAIL_LINES = 15
+WAIT_SECONDS = 0.02
 # Loaded before the fork, because nothing may be imported between fork and exec.
 _LIBC: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -42,25 +43,46 @@ class Program:
     cwd: Path | None = None
 
 
-class Process(Protocol):
-    """The part of Popen's interface that a `Child` uses."""
+class ForkedProcess:
+    """A forked child process with the methods of Popen that a `Child` calls."""
 
-    pid: int
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._code: int | None = None
 
     def poll(self) -> int | None:
         """Return the exit code, or None while it runs."""
+        if self._code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._code = os.waitstatus_to_exitcode(status)
+        return self._code
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait until it has ended, or raise TimeoutExpired."""
+        """Wait until it has ended.
 
-    def send_signal(self, signal_: signal.Signals, /) -> None:
+        Raises:
+            TimeoutExpired: it is still running.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if timeout is not None and deadline is not None and time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout)
+            time.sleep(WAIT_SECONDS)
+        return code
+
+    def send_signal(self, signal_: signal.Signals) -> None:
         """Send it a signal, if it runs."""
+        if self.poll() is None:
+            os.kill(self.pid, signal_)
 
 
 class Child:
     """A running program."""
 
-    def __init__(self, program: Program, process: Process, log: Path) -> None:
+    def __init__(
+        self, program: Program, process: subprocess.Popen[bytes] | ForkedProcess, log: Path
+    ) -> None:
         self.name = program.name
         self.log = log
         self._program = program
@@ -106,12 +128,9 @@ class Child:
             try:
                 self._process.wait(self._program.patience)
             except subprocess.TimeoutExpired:
-                self._signal_group(signal_)
+                if self.exit_code() is None:
+                    os.killpg(self.pid, signal_)
         self._process.wait()
-
-    def _signal_group(self, signal_: signal.Signals) -> None:
-        if self.exit_code() is None:
-            os.killpg(self.pid, signal_)
 
 
 def start(program: Program, folder: DataFolder) -> Child:
@@ -137,7 +156,9 @@ def start(program: Program, folder: DataFolder) -> Child:
             )
         except OSError as error:
             raise DemoError(f"{program.command[0]} cannot be run: {error.strerror}.") from error
-    _give(process, program.given)
+    if program.given is not None and process.stdin is not None:
+        with process.stdin as stream:
+            stream.write(program.given)
     record(process.pid, program, folder)
     return Child(program, process, log)
 
@@ -165,12 +186,6 @@ def wait_until(
         if time.monotonic() > deadline:
             raise DemoError(f"It took too long until {what} was ready.")
         time.sleep(0.05)
-
-
-def _give(process: "subprocess.Popen[bytes]", content: bytes | None) -> None:
-    if content is not None and process.stdin is not None:
-        with process.stdin as stream:
-            stream.write(content)
 
 
 def tied_to_parent(signal_: signal.Signals) -> Any:

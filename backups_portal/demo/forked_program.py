@@ -9,9 +9,7 @@ import logging
 import os
 import runpy
 import signal
-import subprocess
 import sys
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,44 +18,15 @@ from django.conf import settings
 from django.db import connections
 from django.utils.log import configure_logging
 
-from backups_portal.demo.child_processes import Child, Program, keep_log, record, tied_to_parent
+from backups_portal.demo.child_processes import (
+    Child,
+    ForkedProcess,
+    Program,
+    keep_log,
+    record,
+    tied_to_parent,
+)
 from backups_portal.demo.data_folder import DataFolder
-
-WAIT_SECONDS = 0.02
-
-
-class ForkedProcess:
-    """A forked child process with the methods of Popen that a `Child` calls."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self._code: int | None = None
-
-    def poll(self) -> int | None:
-        """Return the exit code, or None while it runs."""
-        if self._code is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self._code = os.waitstatus_to_exitcode(status)
-        return self._code
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait until it has ended.
-
-        Raises:
-            TimeoutExpired: it is still running.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while (code := self.poll()) is None:
-            if timeout is not None and deadline is not None and time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired(str(self.pid), timeout)
-            time.sleep(WAIT_SECONDS)
-        return code
-
-    def send_signal(self, signal_: signal.Signals) -> None:
-        """Send it a signal, if it runs."""
-        if self.poll() is None:
-            os.kill(self.pid, signal_)
 
 
 def prepare_to_fork() -> None:

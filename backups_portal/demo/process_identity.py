@@ -12,17 +12,12 @@ def start_mark(pid: int) -> str | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return _mark_from_ps(pid) if not Path("/proc/self").exists() else None
+        has_proc = Path("/proc/self").exists()
+        return None if has_proc else _ps("lstart", pid) or None
     # The name in brackets may contain anything. After it, the first field is the state and the 20th
     # the start time.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] == "Z" else fields[19]
-
-
-def _mark_from_ps(pid: int) -> str | None:
-    command = ["ps", "-o", "lstart=", "-p", str(pid)]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    return found.stdout.strip() or None
 
 
 def command_line(pid: int) -> str:
@@ -30,9 +25,13 @@ def command_line(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:
-        command = ["ps", "-o", "command=", "-p", str(pid)]
-        found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-        return found.stdout.strip()
+        return _ps("command", pid)
+
+
+def _ps(column: str, pid: int) -> str:
+    command = ["ps", "-o", f"{column}=", "-p", str(pid)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return found.stdout.strip()
 
 
 def end(pid: int, mark: str, first: signal.Signals, *, patience: float) -> None:

@@ -16,21 +16,13 @@ ROOT = Path(__file__).resolve().parents[2]
 def portal_programs(port: int, folder: DataFolder) -> list[Program]:
     """Return web server, API on the next port, workers and beat."""
     return [
-        _web(port),
-        _api(api_port(port)),
+        _server("web", "backups_portal.asgi", port),
+        _server("api", "backups_portal.tagoio_api.asgi", api_port(port)),
         _worker("worker", "--concurrency=2"),
         # Keeps the schedule going while the other worker is busy.
         _worker("system", "--concurrency=1", "--queues=system"),
         _beat(folder),
     ]
-
-
-def _web(port: int) -> Program:
-    return _server("web", "backups_portal.asgi", port)
-
-
-def _api(port: int) -> Program:
-    return _server("api", "backups_portal.tagoio_api.asgi", port)
 
 
 def _server(name: str, application: str, port: int) -> Program:
