@@ -10,17 +10,14 @@ from allauth.account.forms import default_token_generator
 from allauth.account.utils import user_pk_to_url_str
 from allauth.account.views import PasswordResetFromKeyView
 from django.conf import settings
-from django.core.mail import send_mail
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.template.loader import render_to_string
 from django.urls import reverse_lazy
 from django.utils.cache import add_never_cache_headers
 
 from backups_portal.accounts.models import Account
 
 View = Callable[..., HttpResponseBase]
-SUBJECT = "Reset your Backups Portal password"
 
 
 def can_send() -> bool:
@@ -40,8 +37,7 @@ def send_link(email: str) -> bool:
     key = f"{user_pk_to_url_str(account)}-{default_token_generator.make_token(account)}"
     link = get_adapter().get_reset_password_from_key_url(key)
     context = {"link": link, "minutes": settings.PASSWORD_RESET_TIMEOUT // 60}
-    body = render_to_string("accounts/reset.txt", context)
-    send_mail(SUBJECT, body, None, [account.email])
+    get_adapter().render_mail("account/email/password_reset_key", account.email, context).send()
     return True
 
 
