@@ -44,22 +44,6 @@ class EvidenceError(Exception):
     """The file is not valid evidence; the message says why in one sentence."""
 
 
-class NotEvidenceError(EvidenceError):
-    """The file is not an evidence file at all."""
-
-
-class UnsupportedVersionError(EvidenceError):
-    """The file has a version that this portal cannot read."""
-
-
-class ChangedError(EvidenceError):
-    """The file was changed after it was signed."""
-
-
-class OtherKeyError(EvidenceError):
-    """A key other than the trusted one signed the file."""
-
-
 @dataclass(frozen=True)
 class Evidence:
     """The contents of a valid file, and the fingerprint of its key."""
@@ -84,7 +68,7 @@ def read_evidence(file: BinaryIO, trusted: Ed25519PublicKey) -> Evidence:
     """Verify a file with a key that its reader trusts.
 
     Raises:
-        EvidenceError: the file is not valid; the subclass and the message say why.
+        EvidenceError: the file is not valid; the message says why.
         OSError: the file cannot be read.
     """
     members = _members(_text(file))
@@ -94,13 +78,13 @@ def read_evidence(file: BinaryIO, trusted: Ed25519PublicKey) -> Evidence:
     if not _is_signed(payload, signature, trusted):
         is_by_carried = _is_signed(payload, signature, carried)
         if is_by_carried and fingerprint(carried) != fingerprint(trusted):
-            raise OtherKeyError(
+            raise EvidenceError(
                 f"This file was signed by another key (SHA-256 {fingerprint(carried)}), "
                 "so it is not evidence of the installation that you trust."
             )
-        raise ChangedError("This file was changed after it was signed.")
+        raise EvidenceError("This file was changed after it was signed.")
     if fingerprint(carried) != fingerprint(trusted) or members["public_key"] != pem(trusted):
-        raise ChangedError("This file was changed after it was signed: it carries another key.")
+        raise EvidenceError("This file was changed after it was signed: it carries another key.")
     return Evidence(_document(payload), fingerprint(trusted))
 
 
@@ -135,13 +119,13 @@ def parse_public_key(text: bytes) -> Ed25519PublicKey:
 def _text(file: BinaryIO) -> str:
     content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise NotEvidenceError(
+        raise EvidenceError(
             f"This is not an evidence file: it has more than {MAX_BYTES // 2**20} MiB."
         )
     try:
         return content.decode()
     except UnicodeDecodeError as error:
-        raise NotEvidenceError("This is not an evidence file.") from error
+        raise EvidenceError("This is not an evidence file.") from error
 
 
 def _members(text: str) -> Mapping[str, str]:
@@ -152,7 +136,7 @@ def _members(text: str) -> Mapping[str, str]:
         name, place = _string(text, place)
         value, place = _string(text, _after(text, place, ":"))
         if name in found:
-            raise NotEvidenceError("This is not an evidence file: one of its parts is repeated.")
+            raise EvidenceError("This is not an evidence file: one of its parts is repeated.")
         found[name] = value
         place = _skip_blanks(text, place)
         if text[place : place + 1] != ",":
@@ -160,7 +144,7 @@ def _members(text: str) -> Mapping[str, str]:
         place += 1
     end = _after(text, place, "}")
     if BLANKS.fullmatch(text, end) is None:
-        raise NotEvidenceError("This is not an evidence file: something follows it.")
+        raise EvidenceError("This is not an evidence file: something follows it.")
     return found
 
 
@@ -169,7 +153,7 @@ def _string(text: str, place: int) -> tuple[str, int]:
     try:
         value, end = JSONDecoder().raw_decode(text, start)
     except JSONDecodeError as error:
-        raise NotEvidenceError("This is not an evidence file.") from error
+        raise EvidenceError("This is not an evidence file.") from error
     return str(value), end
 
 
@@ -182,22 +166,22 @@ def _after(text: str, place: int, sign: str) -> int:
     """Return the position after an expected sign, skipping blanks before it."""
     place = _skip_blanks(text, place)
     if text[place : place + 1] != sign:
-        raise NotEvidenceError("This is not an evidence file.")
+        raise EvidenceError("This is not an evidence file.")
     return place + 1
 
 
 def _check_form(members: Mapping[str, str]) -> None:
     found = FORMAT.fullmatch(members.get("format", ""))
     if found is None:
-        raise NotEvidenceError("This is not an evidence file.")
+        raise EvidenceError("This is not an evidence file.")
     if int(found[1]) != VERSION:
-        raise UnsupportedVersionError(
+        raise EvidenceError(
             f"This evidence has version {int(found[1])}; this portal reads version {VERSION}."
         )
     if missing := sorted(MEMBERS - members.keys()):
-        raise NotEvidenceError(f"This is not an evidence file: it has no {missing[0]}.")
+        raise EvidenceError(f"This is not an evidence file: it has no {missing[0]}.")
     if members.keys() != MEMBERS:
-        raise ChangedError("This file was changed after it was signed: something was added.")
+        raise EvidenceError("This file was changed after it was signed: something was added.")
 
 
 def _signature(members: Mapping[str, str]) -> bytes:
@@ -207,7 +191,7 @@ def _signature(members: Mapping[str, str]) -> bytes:
         found = b""
     # Base64 can end in unused bits, and a change of these must be detected too.
     if base64.b64encode(found).decode() != members["signature"]:
-        raise ChangedError(
+        raise EvidenceError(
             "This file was changed after it was signed: its signature cannot be read."
         )
     return found
@@ -217,11 +201,11 @@ def _carried_key(members: Mapping[str, str]) -> Ed25519PublicKey:
     try:
         key = parse_public_key(members["public_key"].encode("utf-8", "surrogatepass"))
     except ValueError as error:
-        raise ChangedError(
+        raise EvidenceError(
             "This file was changed after it was signed: its key cannot be read."
         ) from error
     if members["signed_by"] != fingerprint(key):
-        raise ChangedError(
+        raise EvidenceError(
             "This file was changed after it was signed: its fingerprint is not that of its key."
         )
     return key
@@ -240,11 +224,11 @@ def _document(payload: bytes) -> JsonObject:
     try:
         document = loads(payload)
     except (ValueError, RecursionError) as error:
-        raise NotEvidenceError("What was signed is not evidence.") from error
+        raise EvidenceError("What was signed is not evidence.") from error
     form = document.get("format") if isinstance(document, dict) else None
     if form != FORMAT_NAME:
-        raise NotEvidenceError("What was signed is not evidence.")
+        raise EvidenceError("What was signed is not evidence.")
     if document.get("version") != VERSION:
-        raise UnsupportedVersionError("What was signed has a version that this portal cannot read.")
+        raise EvidenceError("What was signed has a version that this portal cannot read.")
     found: JsonObject = document
     return found

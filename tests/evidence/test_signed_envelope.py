@@ -14,12 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from backups_portal.evidence import signed_envelope
 from backups_portal.evidence.signed_envelope import (
-    ChangedError,
     Evidence,
     EvidenceError,
-    NotEvidenceError,
-    OtherKeyError,
-    UnsupportedVersionError,
     fingerprint,
     parse_public_key,
     pem,
@@ -67,7 +63,7 @@ def test_no_byte_of_a_file_can_be_changed() -> None:
 
 def test_a_key_of_ones_own_makes_nothing_valid() -> None:
     """A forger signs other content and puts their own key into the file."""
-    with pytest.raises(OtherKeyError, match=fingerprint(OTHER.public_key())):
+    with pytest.raises(EvidenceError, match=fingerprint(OTHER.public_key())):
         read(written(sealed(key=OTHER)))
 
 
@@ -101,7 +97,7 @@ CHANGED = {
 
 @pytest.mark.parametrize("name", CHANGED)
 def test_a_changed_file_is_refused(name: str) -> None:
-    with pytest.raises(ChangedError, match="changed after it was signed"):
+    with pytest.raises(EvidenceError, match="changed after it was signed"):
         read(CHANGED[name])
 
 
@@ -130,13 +126,13 @@ NOTHING = {
 
 @pytest.mark.parametrize("name", NOTHING)
 def test_what_is_no_evidence_is_said_to_be_none(name: str) -> None:
-    with pytest.raises(NotEvidenceError, match=r"not (an )?evidence"):
+    with pytest.raises(EvidenceError, match=r"not (an )?evidence"):
         read(NOTHING[name])
 
 
 def test_a_huge_file_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signed_envelope, "MAX_BYTES", 1_000)
-    with Path("/dev/zero").open("rb") as file, pytest.raises(NotEvidenceError, match="more than"):
+    with Path("/dev/zero").open("rb") as file, pytest.raises(EvidenceError, match="more than"):
         read_evidence(file, KEY.public_key())
 
 
@@ -148,7 +144,7 @@ def test_a_huge_file_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 def test_a_newer_version_is_named(content: bytes) -> None:
-    with pytest.raises(UnsupportedVersionError, match="version"):
+    with pytest.raises(EvidenceError, match="version"):
         read(content)
 
 
