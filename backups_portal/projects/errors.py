@@ -10,10 +10,6 @@ class NameRefusedError(RefusedError):
     cause = Cause.NAME_REFUSED
 
 
-class TokenRefusedError(RefusedError):
-    """A token cannot be made like this; the message is fit for a page."""
-
-
 class DatabaseUnreachableError(Exception):
     """The main database does not answer now; the message is fit for a page."""
 

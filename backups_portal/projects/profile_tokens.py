@@ -11,12 +11,13 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
 from backups_portal.lib import pgsession
 from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.refusals import RefusedError
 from backups_portal.projectdb import profile_tokens
 from backups_portal.projectdb.profile_tokens import ProfileToken
 from backups_portal.projectdb.tokens import NewToken, TokenGrant, create_token
 from backups_portal.projects.access import Permission, hold_right
 from backups_portal.projects.database_dsn import keyring, project_dsn, why_silent
-from backups_portal.projects.errors import DatabaseUnreachableError, TokenRefusedError
+from backups_portal.projects.errors import DatabaseUnreachableError
 from backups_portal.projects.models import Project
 
 log = get_logger(__name__)
@@ -41,7 +42,7 @@ def make_token(
     """Make a token of the project's profile; its value is shown once.
 
     Raises:
-        TokenRefusedError: another token has this name, so the two could not be told apart.
+        RefusedError: another token has this name, so the two could not be told apart.
         DatabaseUnreachableError: the main database does not answer.
         RightLostError: the actor was removed while this waited for the database.
     """
@@ -49,7 +50,7 @@ def make_token(
         # Serialize, or a form that is sent twice makes two tokens of one name.
         connection.execute("LOCK TABLE token IN SHARE ROW EXCLUSIVE MODE")
         if profile_tokens.has_profile_token(connection, name):
-            raise TokenRefusedError(
+            raise RefusedError(
                 f"There is already a token named “{name}”. Revoke it, or choose another name.",
                 field="name",
             )
