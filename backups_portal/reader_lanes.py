@@ -5,12 +5,13 @@ a thread after them. The server's loop refuses requests by address alone, which 
 about what exists or who may see it.
 """
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 
 from django.template import loader
 from django.urls import Resolver404, resolve
 
-from backups_portal.lib.bulkhead import Bulkhead, Lane
+from backups_portal.lib.bulkhead import Lane
 from backups_portal.lib.wsgi_bridge import Refusal
 from backups_portal.portal_api.problem_details import problem
 from snapshots.reports.device_reading import FILES, READERS
@@ -30,7 +31,7 @@ PLACE = "/backups/"
 FULL = "Others are looking into backups right now. Try again in {} seconds."
 
 
-def lane_of(path: str) -> tuple[Lane, "_Refused"] | None:
+def lane_of(path: str) -> tuple[Lane, Callable[[], Refusal]] | None:
     """Return a request's lane, and the function that makes its refusal."""
     if PLACE not in path:
         return None
@@ -38,18 +39,9 @@ def lane_of(path: str) -> tuple[Lane, "_Refused"] | None:
         found = resolve(path)
     except Resolver404:
         return None
-    bulkhead = LANES.get(found.view_name)
-    return (bulkhead.lane, _Refused(bulkhead, found.namespace)) if bulkhead else None
-
-
-class _Refused:
-    """Makes the answer to a request if its lane is full."""
-
-    def __init__(self, bulkhead: Bulkhead, namespace: str) -> None:
-        self._bulkhead, self._namespace = bulkhead, namespace
-
-    def __call__(self) -> Refusal:
-        return _refusal(self._bulkhead.seconds, is_api=bool(self._namespace))
+    if (bulkhead := LANES.get(found.view_name)) is None:
+        return None
+    return bulkhead.lane, partial(_refusal, bulkhead.seconds, is_api=bool(found.namespace))
 
 
 @cache
