@@ -1,27 +1,24 @@
 """A worker or command that moves data is killed by SIGKILL; the next one continues."""
 
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from itertools import count
 
 import pytest
 from django.test import Client
-from django.utils import timezone
 from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
-from backups_portal.ops.tasks import send_overlooked
 from backups_portal.projects.models import Project
 from backups_portal.transfers.csv_files.csv_import_export import import_csv
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.transfers.transfer_requests import request_undo, start_move
-from backups_portal.transfers.transfer_run import TransferJob, run_transfer
+from backups_portal.transfers.transfer_run import run_transfer
 from tests.killed import is_killed
+from tests.transfers.killed_runs import go_on, kill_at_commit
 from tests.transfers.projects import (
     DEVICE,
     START,
@@ -76,14 +73,6 @@ def page(client: Client, owner: Account, live: Project) -> Callable[[Transfer], 
         return answer.text
 
     return read
-
-
-def go_on(transfer: Transfer) -> Transfer:
-    """Let the lease expire, and let the tick send it to another worker."""
-    Transfer.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    assert send_overlooked(Transfer, timezone.now()) == [transfer.pk]
-    run_transfer(transfer.pk)
-    return Transfer.objects.select_related("source", "target").get(pk=transfer.pk)
 
 
 def lines(transfer: Transfer, action: str) -> list[int]:
@@ -148,13 +137,9 @@ def test_an_undo(
         assert lines(transfer, "transfer.undone") == [1, 1], place
 
 
-class KilledError(BaseException):
-    """An error that no handler of the portal catches."""
-
-
 @pytest.mark.parametrize("step", ["a batch", "the device"])
 def test_an_undo_between_the_commits_of_the_two_databases(
-    backup: Project, live: Project, owner: Account, monkeypatch: pytest.MonkeyPatch, step: str
+    backup: Project, live: Project, owner: Account, step: str
 ) -> None:
     """The target has lost something, and the portal's database does not know it."""
     transfer = planned(backup, live, owner)
@@ -166,20 +151,7 @@ def test_an_undo_between_the_commits_of_the_two_databases(
             "UPDATE variable SET number_value = 99 WHERE time = (SELECT max(time) FROM variable)"
         )
     request_undo(transfer=Transfer.objects.get(pk=transfer.pk), actor=owner)
-    hold, holds = TransferJob._right, count()
-
-    @contextmanager
-    def killed(job: TransferJob) -> Iterator[None]:
-        with hold(job):
-            yield
-            # The first check only decides whether the work may begin.
-            if next(holds) == (1 if step == "a batch" else batches + 1):
-                raise KilledError
-
-    with monkeypatch.context() as patched:
-        patched.setattr(TransferJob, "_right", killed)
-        with pytest.raises(KilledError):
-            run_transfer(transfer.pk)
+    kill_at_commit(transfer, 1 if step == "a batch" else batches + 1)
     transfer = go_on(transfer)
     assert (transfer.state, count_rows(live)) == ("undone", 1)
     assert transfer.report["undone"] == {

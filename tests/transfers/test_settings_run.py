@@ -2,32 +2,27 @@
 
 import re
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
 from functools import partial
 from io import StringIO
-from itertools import count
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.test import Client
-from django.utils import timezone
 from psycopg.types.json import Jsonb
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.lib.failure_causes import Cause
-from backups_portal.ops.tasks import send_overlooked
 from backups_portal.projects.models import Membership, Project
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.move import settings_copy, settings_undo
 from backups_portal.transfers.plan.selection import DeviceSettings
 from backups_portal.transfers.transfer_requests import request_undo, start_move
-from backups_portal.transfers.transfer_run import TransferJob, run_transfer
+from backups_portal.transfers.transfer_run import run_transfer
 from tests import factories
 from tests.killed import is_killed
+from tests.transfers.killed_runs import go_on, kill_at_commit
 from tests.transfers.projects import add_truck, count_rows, open_project
 from tests.transfers.test_transfer_run import ask, move, run
 
@@ -93,12 +88,6 @@ def started(backup: Project, live: Project, owner: Account, **choice: Any) -> Tr
     assert transfer.state == "ready", transfer.reason
     start_move(transfer=transfer, actor=owner)
     return transfer
-
-
-def go_on(transfer: Transfer) -> Transfer:
-    Transfer.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    assert send_overlooked(Transfer, timezone.now()) == [transfer.pk]
-    return run(transfer)
 
 
 def page_of(transfer: Transfer) -> str:
@@ -190,39 +179,15 @@ def test_a_killed_undo_goes_on(backup: Project, live: Project, owner: Account) -
         assert transfer.report["undone"]["device_settings"] == 4, place
 
 
-class KilledError(BaseException):
-    """Nothing of ours catches it."""
-
-
 @pytest.mark.parametrize("is_committed", [False, True])
 def test_an_undo_at_the_commits_of_the_two_databases(
-    backup: Project,
-    live: Project,
-    owner: Account,
-    monkeypatch: pytest.MonkeyPatch,
-    is_committed: bool,
+    backup: Project, live: Project, owner: Account, is_committed: bool
 ) -> None:
     transfer = move(backup, live, owner, **ONLY)
     with open_project(live) as connection:
         connection.execute("DELETE FROM device WHERE id = %s", [DEVICES[1]])
     request_undo(transfer=transfer, actor=owner)
-    hold, holds = TransferJob._right, count()
-
-    @contextmanager
-    def killed(job: TransferJob) -> Iterator[None]:
-        with hold(job):
-            # The first one only asks whether the work may begin; the second one is of no records.
-            is_last = next(holds) == 2
-            if is_last and not is_committed:
-                raise KilledError
-            yield
-            if is_last:
-                raise KilledError
-
-    with monkeypatch.context() as patched:
-        patched.setattr(TransferJob, "_right", killed)
-        with pytest.raises(KilledError):
-            run_transfer(transfer.pk)
+    kill_at_commit(transfer, 2, is_committed=is_committed)
     transfer = go_on(transfer)
     undone = transfer.report["undone"]
     assert (transfer.state, undone["device_settings"], len(undone["kept"])) == ("undone", 3, 1)
