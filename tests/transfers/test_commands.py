@@ -19,6 +19,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.audit.operator_command import system_user
 from backups_portal.projects.models import Project
+from backups_portal.transfers import transfer_run
 from backups_portal.transfers.models import Transfer
 from tests.conftest import database_of_this_test
 from tests.factories import make_account
@@ -63,6 +64,33 @@ def test_it_says_what_an_undo_leaves(backup: Project, live: Project) -> None:
     call_command("transfer", backup.slug, live.slug, "--undo", done["id"], stdout=out)
     said = f"Tags and parameters of Truck {DEVICE} stay: they were edited since"
     assert said in out.getvalue().splitlines()
+
+
+def test_an_undo_ends_well_whatever_the_move_had_found(
+    backup: Project, live: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record is deleted before it is compared; what the move reported is over then."""
+    compare = transfer_run.compare
+
+    def beside_a_deletion(*arguments: Any, **options: Any) -> Any:
+        with open_project(live) as connection:
+            connection.execute("DELETE FROM variable WHERE id = (SELECT min(id) FROM variable)")
+        return compare(*arguments, **options)
+
+    monkeypatch.setattr(transfer_run, "compare", beside_a_deletion)
+    with pytest.raises(CommandError, match="does not match"):
+        transfer(backup.slug, live.slug, "--yes")
+    done = Transfer.objects.get()
+    undone = transfer(backup.slug, live.slug, "--undo", str(done.pk))
+    assert (undone["state"], count_rows(live)) == ("undone", 0)
+    assert undone["report"]["undone"]["left"] == 1
+
+
+def test_an_undo_that_failed_ends_with_its_reason(backup: Project, live: Project) -> None:
+    done = transfer(backup.slug, live.slug, "--yes")
+    Project.objects.filter(pk=live.pk).update(state=Project.State.SHUT_DOWN)
+    with pytest.raises(CommandError, match="shut down"):
+        transfer(backup.slug, live.slug, "--undo", done["id"])
 
 
 def test_only_what_was_chosen_moves(backup: Project, live: Project) -> None:

@@ -114,19 +114,24 @@ class Command(OperatorCommand):
                 f" {count(undone['resources'], 'resource')} removed,"
                 f" {count(undone['restored'], 'replaced record')} put back."
                 f" {count(undone['left'], 'record')} changed since then and stayed."
-                f"{_told_settings(undone, 'put back')}"
+                f" {_told_settings(undone, 'put back')}".rstrip()
             )
             for item in undone["kept"]:
                 self.stdout.write(_told_kept(item))
         else:
             summary = transfer.summary
             equal = "Both sides agree." if summary.get("is_equal") else "The sides differ."
+            moved = f"Moved {summary['stored']:,} of {count(summary['chosen'], 'record')} in"
+            parts = (
+                f"{moved} {summary['seconds']} s." if transfer.chosen().moves_records else "",
+                _told_settings(summary, "brought back"),
+                equal,
+            )
             self.stdout.write(
-                f"Moved {summary['stored']:,} of {count(summary['chosen'], 'record')} in"
-                f" {summary['seconds']} s.{_told_settings(summary, 'brought back')} {equal}\n"
+                f"{' '.join(filter(None, parts))}\n"
                 f"Undo it until {transfer.ledger_until:%F} with --undo {transfer.pk}."
             )
-        if transfer.summary.get("is_equal") is False:
+        if transfer.work == Transfer.Work.MOVE and transfer.summary.get("is_equal") is False:
             raise CommandError("The target does not match what was moved: see the report.")
 
     def _run(self, transfer: Transfer, options: JsonObject) -> Transfer:
@@ -158,7 +163,7 @@ def _between(transfer: Transfer, source: Project, target: Project) -> Transfer:
 
 def _told_settings(part: JsonObject, verb: str) -> str:
     devices = part.get("device_settings")
-    return f" Tags and parameters of {count(devices, 'device')} {verb}." if devices else ""
+    return f"Tags and parameters of {count(devices, 'device')} {verb}." if devices else ""
 
 
 def _told_kept(item: JsonObject) -> str:
