@@ -334,9 +334,21 @@ def test_the_page_says_what_stayed(backup: Project, live: Project, owner: Accoun
     run(transfer)
     text = page_of(transfer)
     assert "Tags and parameters of 2 devices put back." in text
+    assert "The devices below" not in text
     assert "0 records removed" not in text
     assert f"Tags and parameters of Truck a {DEVICES[0]} stay: they were edited since" in text
     assert f"Tags and parameters of device {DEVICES[1]} stay: it was deleted since" in text
+
+
+def test_the_button_says_what_comes_back(backup: Project, live: Project, owner: Account) -> None:
+    back, move_it = "Bring tags and parameters back", "Move the data"
+    for choice, says, does_not in (
+        (ONLY, back, move_it),
+        ({**ONLY, "kinds": ("dashboard",)}, move_it, back),
+        ({"device_settings": DeviceSettings.BRING_BACK}, move_it, back),
+    ):
+        page = page_of(run(ask(backup, live, owner, **choice)))
+        assert (says in page, does_not in page) == (True, False), choice
 
 
 def test_the_page_says_that_nothing_has_to_come_back(
