@@ -37,6 +37,7 @@ from backups_portal.audit.recorder import record
 from backups_portal.lib.client_address import client_address
 from backups_portal.lib.leased_job import check_broker
 from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.mail_backend import NOT_ACCEPTED
 
 log = get_logger(__name__)
 
@@ -183,7 +184,7 @@ class AccountAdapter(DefaultAccountAdapter):
         try:
             super().send_mail(template_prefix, email, context)
         except OSError:
-            log.exception("the mail server did not accept the message")
+            log.exception(NOT_ACCEPTED)
             messages.error(self.request, "We can't send e-mail right now. Try again later.")
             raise ImmediateHttpResponse(redirect("account_email")) from None
 

@@ -8,6 +8,7 @@ from django.conf import settings
 from backups_portal.accounts.password_reset import send_link
 from backups_portal.celery import app
 from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.mail_backend import NOT_ACCEPTED
 
 log = get_logger(__name__)
 
@@ -36,7 +37,7 @@ def send_reset_link(self: Any, email: str) -> None:
     try:
         is_sent = send_link(email)
     except OSError as error:
-        log.exception("the mail server did not accept the message")
+        log.exception(NOT_ACCEPTED)
         raise self.retry(countdown=WAIT_SECONDS, exc=error) from error
     log.info("password reset link", sent=is_sent)
 
@@ -47,7 +48,7 @@ def send_notice(self: Any, template_prefix: str, email: str, context: dict[str, 
     try:
         get_adapter().render_mail(template_prefix, email, context).send()
     except OSError as error:
-        log.exception("the mail server did not accept the message")
+        log.exception(NOT_ACCEPTED)
         waits, tries = notice_waits(), self.request.retries
         seconds = 60 * waits[tries] if tries < len(waits) else None
         raise self.retry(countdown=seconds, max_retries=len(waits), exc=error) from error

@@ -9,6 +9,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.accounts.password_reset import can_send
 from backups_portal.lib.circuit_breaker import SilentError
 from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.mail_backend import NOT_ACCEPTED
 from backups_portal.notifications.digest_link import address_to_turn_off
 from backups_portal.notifications.errors import UndeliveredError, UnwantedError
 from backups_portal.notifications.models import Delivery, Kind, NotificationSettings
@@ -34,7 +35,7 @@ def send_email(delivery: Delivery, chosen: NotificationSettings) -> None:
         raise
     except OSError as error:
         # smtplib's errors are OSErrors; their texts may name the server, so they are only logged.
-        log.warning("the mail server took no message", delivery=delivery.pk, exc_info=True)
+        log.warning(NOT_ACCEPTED, delivery=delivery.pk, exc_info=True)
         raise UndeliveredError("The mail server refused it.") from error
 
 

@@ -19,6 +19,7 @@ from backups_portal.accounts import tasks
 from backups_portal.accounts.account_adapter import AccountAdapter
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
+from backups_portal.lib.mail_backend import NOT_ACCEPTED
 from tests import factories
 from tests.accounts.test_passwords import NEW, change, forget, link
 from tests.accounts.test_security import confirm
@@ -103,7 +104,10 @@ def test_the_old_address_is_told_by_a_worker_once_the_change_is_committed(
 @pytest.mark.usefixtures("letters")
 @pytest.mark.parametrize("minutes", [[1, 5, 30, 120], [90], [], [0, 31]])
 def test_a_notice_waits_for_a_mail_server_as_long_as_notifications_do(
-    minutes: list[int], settings: Any, monkeypatch: pytest.MonkeyPatch
+    minutes: list[int],
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     settings.NOTIFICATION_RETRY_MINUTES = minutes
     waits, again = [], tasks.send_notice.signature_from_request
@@ -119,6 +123,7 @@ def test_a_notice_waits_for_a_mail_server_as_long_as_notifications_do(
     monkeypatch.setattr(tasks.send_notice, "signature_from_request", waiting)
     arguments = ("account/email/email_changed", "olivia@example.com", {})
     assert isinstance(tasks.send_notice.apply(arguments).result, ConnectionRefusedError)
+    assert NOT_ACCEPTED in caplog.text
     # The last wait is computed before the limit is noticed.
     assert sum(waits[: len(tasks.notice_waits())]) == 60 * sum(minutes)
     # Redis redelivers a message that a worker has held for an hour.

@@ -10,6 +10,7 @@ import pytest
 from django.utils import timezone
 from standardwebhooks import Webhook
 
+from backups_portal.lib.mail_backend import NOT_ACCEPTED
 from backups_portal.notifications.delivery import MAX_ATTEMPTS, deliver, send_again
 from backups_portal.notifications.message_queue import plan_deliveries
 from backups_portal.notifications.models import Delivery
@@ -140,13 +141,15 @@ class TestAgain:
         assert "It may have arrived." in delivery.reason
 
     def test_a_mail_server_that_is_busy(
-        self, project: Project, choose: Choose, letters: Mailbox
+        self, project: Project, choose: Choose, letters: Mailbox, caplog: pytest.LogCaptureFixture
     ) -> None:
         letters.refuses = True
         happen("snapshot.failed", project, reason=REASON)
         (delivery,) = tell()
         assert delivery.state == State.QUEUED
         assert "mail server" in delivery.reason
+        # The manual names this line.
+        assert NOT_ACCEPTED in caplog.text
         letters.refuses = False
         assert self.again(delivery).state == State.SENT
         (letter,) = letters.messages

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import Settings
 
 from backups_portal.lib.failure_causes import Cause
+from backups_portal.lib.mail_backend import NOT_ACCEPTED
 from backups_portal.notifications.models import Delivery
 from backups_portal.ops.metrics import UNKNOWN, exposition
 from restores.models import Proof
@@ -20,6 +21,10 @@ from tests.ops.test_alert_rules import RULES
 pytestmark = [pytest.mark.django_db, pytest.mark.server_version]
 ROOT = Path(__file__).parents[2]
 ALERTS_PAGE = ROOT / ".github" / "docs" / "alerts-and-causes.md"
+
+
+def test_the_manual_names_the_line_of_the_log_that_is_written() -> None:
+    assert f"(`{NOT_ACCEPTED}`)" in ALERTS_PAGE.read_text()
 
 
 @pytest.mark.parametrize("file", ["prometheus/alerts.yml", "grafana/dashboard.json"])

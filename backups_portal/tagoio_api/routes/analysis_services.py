@@ -11,6 +11,8 @@ from pydantic import Field
 
 from backups_portal.accounts.password_reset import can_send
 from backups_portal.lib.limits import Limit
+from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.mail_backend import NOT_ACCEPTED
 from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, Caller, analysis
 from backups_portal.tagoio_api.envelope import ApiError
 from backups_portal.tagoio_api.requests.json_bodies import Body
@@ -26,6 +28,7 @@ NOT_OFFERED = {
     "attachment": "Attachments of Run's e-mails are not kept here",
 }
 
+log = get_logger(__name__)
 router = Router(tags=["Analyses"])
 
 
@@ -101,4 +104,5 @@ def _send(caller: Caller, body: Email, recipient: str) -> None:
     try:
         message.send()
     except (SMTPException, OSError) as error:
+        log.warning(NOT_ACCEPTED, project=caller.project.pk, exc_info=True)
         raise ApiError("The mail server did not take the e-mail. Try again later") from error
