@@ -153,6 +153,8 @@ def _attention(
     readiness = readiness_of(project, now)
     if days := readiness.unprotected:
         names = ", ".join(f"{cell.name} {cell.kind}" for cell in days[:LATEST_BACKUPS])
+        if len(days) > LATEST_BACKUPS:
+            names += f" and {len(days) - LATEST_BACKUPS:,} more"
         yield f"No good backup since {len(days)} day{'s' if len(days) > 1 else ''}", f"{names}."
     for line in attention_of(rows, readiness, standings):
         yield line.title, line.text

@@ -75,22 +75,22 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, Refu
         if self.is_list_wanted:
             kwargs |= self._listed()
         return super().get_context_data(
-            api_url=settings.API_URL,
-            snippets=snippets(
-                api_url=settings.API_URL,
-                environment=environment_of(self.project.slug),
-                profile_id=self.project.profile_id,
-                token=new_token or PLACEHOLDER,
-                others=self._others(),
-            ),
-            **kwargs,
+            api_url=settings.API_URL, **self._snippets(new_token or PLACEHOLDER), **kwargs
         )
 
-    def _others(self) -> dict[str, str]:
-        """Return the account's other projects, for the command line."""
+    def _snippets(self, token: str) -> dict[str, object]:
+        """Return the clients' configuration, with the account's other projects."""
         projects = projects_with(self.account, self.permission).exclude(pk=self.project.pk)
-        found = projects.order_by("slug")[:MAX_ENVIRONMENTS]
-        return {environment_of(project.slug): project.profile_id for project in found}
+        others = list(projects.order_by("slug")[: MAX_ENVIRONMENTS + 1])
+        found = snippets(
+            api_url=settings.API_URL,
+            environment=environment_of(self.project.slug),
+            profile_id=self.project.profile_id,
+            token=token,
+            others={environment_of(one.slug): one.profile_id for one in others[:MAX_ENVIRONMENTS]},
+        )
+        most = MAX_ENVIRONMENTS if len(others) > MAX_ENVIRONMENTS else None
+        return {"snippets": found, "most_environments": most}
 
     def _listed(self) -> dict[str, object]:
         try:

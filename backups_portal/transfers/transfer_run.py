@@ -38,7 +38,7 @@ from backups_portal.transfers.move.transfer_check import Line, compare, compare_
 from backups_portal.transfers.move.transfer_undo import count_stored, is_taken_back, undo
 from backups_portal.transfers.move.undo_progress import Step, Undone
 from backups_portal.transfers.plan.dry_run import OnRows, Plan, Planning, chosen_rows, make_plan
-from backups_portal.transfers.plan.source_names import check_names, lacking_devices
+from backups_portal.transfers.plan.source_names import check_names, lacking_devices, listed
 from backups_portal.transfers.transfer_events import record_transfer
 from backups_portal.ui.formats import count
 from snapshots.schedule.task_limit import too_long
@@ -212,8 +212,7 @@ class TransferJob(LeasedJob[Transfer]):
         if lacking:
             then = "Move the rest by another transfer." if self.row.has_begun else AGAIN
             raise TransferError(
-                f"{source.name} no longer has what the dry run found: {', '.join(lacking[:5])}. "
-                f"{then}",
+                f"{source.name} no longer has what the dry run found: {listed(lacking)}. {then}",
                 cause=Cause.REMOVED,
             )
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from itertools import count
 
 from backups_portal.lib.json_types import JsonObject
 from snapshots.engine.archive_resources import (
@@ -96,9 +97,9 @@ class ResourceLine:
 
     @cached_property
     def _shown(self) -> tuple[list[Setting], bool]:
-        budget = iter(range(MAX_VALUES))
+        budget = count()
         settings = list(_settings(self.values, budget, 0))
-        return settings, next(budget, None) is None
+        return settings, next(budget) > MAX_VALUES
 
 
 def kinds_of(manifest: Manifest) -> list[Kind]:
@@ -169,7 +170,7 @@ def _settings(
     for name, value in values.items():
         if value in (None, "", [], {}):
             continue
-        if next(budget, None) is None:
+        if next(budget) >= MAX_VALUES:
             return
         yield _setting(str(name), labelled(str(name)), value, budget, depth)
 

@@ -221,7 +221,8 @@ class SnapshotJob(LeasedJob[Snapshot]):
         if untracked:
             # This snapshot is good: it read everything. Those since the last full one may not be.
             log.error("tracking missed changes %s", untracked, snapshot=snapshot.pk)
-            self.row.record("snapshot.untracked_change", changes=untracked[:MAX_NAMED])
+            named = untracked[:MAX_NAMED]
+            self.row.record("snapshot.untracked_change", changes=named, total=len(untracked))
 
     def _remove_manifest(self) -> None:
         snapshot_storage().delete(manifest_key(self.row.project_id, self.pk))

@@ -295,6 +295,13 @@ class TestContents:
         }
         assert digest_of(project, DUE)["attention"] == []
 
+    def test_days_without_a_backup_are_counted_beyond_three(self, project: Project) -> None:
+        factories.make_snapshot(project, taken_at=MONDAY - 6 * DAY)
+        (title, text), *_ = digest_of(project, DUE)["attention"]
+        days = int(title.split()[4])
+        assert days > 3
+        assert text.endswith(f" and {days - 3} more.")
+
     def test_both_parts_say_the_same(
         self, digest: NotificationSettings, project: Project, letters: Mailbox
     ) -> None:

@@ -20,7 +20,7 @@ from backups_portal.projects.access import RightLostError
 from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.errors import DatabaseUnreachableError
 from backups_portal.projects.models import Project
-from tests.factories import PASSWORD, age_sign_in, make_account
+from tests.factories import PASSWORD, age_sign_in, make_account, make_project_row
 
 TOKEN = re.compile(r"p-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{10}\b")
 LISTED = {"list": "now"}
@@ -63,6 +63,21 @@ def test_a_new_token_works_and_is_in_every_configuration(
     assert (found.kind, found.permission) == ("profile", "read")
     days = timedelta(days=30)
     assert abs(found.expires_at - timezone.now() - days) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(("others", "is_said"), [(2, False), (3, True)])
+def test_other_projects_that_the_command_line_does_not_get(
+    owner: Client,
+    live_project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    others: int,
+    is_said: bool,
+) -> None:
+    monkeypatch.setattr(api_views, "MAX_ENVIRONMENTS", 2)
+    for _ in range(others):
+        make_project_row(owner=live_project.created_by)
+    text = owner.get(page(live_project)).text
+    assert ("the first 2 of your other projects" in text) is is_said
 
 
 def test_who_was_removed_while_the_database_was_waited_for_gets_no_token(

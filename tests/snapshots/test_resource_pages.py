@@ -1,6 +1,7 @@
 """An owner reads the resources inside a backup; secrets are not shown."""
 
 import re
+from itertools import count
 
 import psycopg
 import pytest
@@ -147,8 +148,14 @@ def test_json_in_a_text_is_hidden_if_it_names_a_secret() -> None:
 
 def test_two_tags_of_one_key_are_both_shown() -> None:
     tags = [{"key": "fleet", "value": "north"}, {"key": "fleet", "value": "south"}]
-    (shown,) = resource_lines._settings({"tags": tags}, iter(range(10)), 0)
+    (shown,) = resource_lines._settings({"tags": tags}, count(), 0)
     assert [one.label for one in shown.inner] == ["1. fleet", "2. fleet"]
+
+
+@pytest.mark.parametrize(("number", "is_cut"), [(399, False), (400, False), (401, True)])
+def test_only_what_is_cut_is_said_to_be(*, number: int, is_cut: bool) -> None:
+    line = resource_lines.ResourceLine("", "", {f"x{place}": 1 for place in range(number)})
+    assert (len(line.settings), line.is_cut) == (min(number, 400), is_cut)
 
 
 def test_texts_of_a_dictionary(client: Client, snapshot: Snapshot) -> None:

@@ -113,7 +113,7 @@ def test_settings_only(backup: Project, live: Project, owner: Account) -> None:
     lines = transfer.report["device_settings"]["lines"]
     assert [line["name"] for line in lines] == ["Truck", *(f"Truck {key}" for key in "bcd")]
     change = {"what": "parameter", "key": "depot", "before": ["South"], "after": ["North"]}
-    assert lines[0]["changes"][1] == change
+    assert lines[0]["changes"][1] == {**change, "before_total": 1, "after_total": 1}
     assert transfer.can_undo
     # A message that comes twice finds nothing to do.
     run_transfer(transfer.pk)

@@ -32,6 +32,7 @@ from backups_portal.transfers.csv_files.csv_format import MAX_BYTES, write_csv
 from backups_portal.transfers.csv_files.csv_import import Imported, ImportOptions
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.models import CsvRequest
+from backups_portal.ui.formats import count
 from snapshots.schedule.task_limit import limit_seconds, too_long
 
 log = get_logger(__name__)
@@ -235,6 +236,8 @@ class CsvJob(LeasedJob[CsvRequest]):
         try:
             done = self._read_file(connection, done.options)
             problems = [f"Line {line.number}: {line.reason}" for line in done.errors]
+            if more := done.bad - len(problems):
+                problems.append(f"And {count(more, 'more bad line')}.")
         except TransferRefusedError as error:
             done.bad, problems = 1, [error.message]
         if problems:

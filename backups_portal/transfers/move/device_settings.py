@@ -189,7 +189,14 @@ def read_changes(
 
 def _changes(sought: Settings, there: Settings) -> list[JsonObject]:
     return [
-        {"what": what, "key": _cut(key), "before": _texts(key, old), "after": _texts(key, new)}
+        {
+            "what": what,
+            "key": _cut(key),
+            "before": _texts(key, old, new),
+            "after": _texts(key, new, old),
+            "before_total": _count(key, old),
+            "after_total": _count(key, new),
+        }
         for what, new, old in (
             ("tag", sought.tags, there.tags),
             ("parameter", sought.parameters, there.parameters),
@@ -198,12 +205,24 @@ def _changes(sought: Settings, there: Settings) -> list[JsonObject]:
     ]
 
 
-def _texts(key: str, entries: Sequence[Entry]) -> list[str]:
-    """Return the values of a key as a look inside a backup shows them."""
+def _texts(key: str, entries: Sequence[Entry], others: Sequence[Entry]) -> list[str]:
+    """Return the values of a key as a look inside a backup shows them.
+
+    If there are too many to list, those that the other side lacks come first.
+    """
     texts = [one.text for one in entries if one.key == key]
     if OPENING.search(key):
         return [HIDDEN] * bool(texts)
+    if len(texts) > MAX_CHANGES:
+        known = {one.text for one in others if one.key == key}
+        texts.sort(key=known.__contains__)
     return [_shown(text) for text in texts[:MAX_CHANGES]]
+
+
+def _count(key: str, entries: Sequence[Entry]) -> int:
+    """Count the values of a key; those of a secret are shown as one."""
+    number = sum(one.key == key for one in entries)
+    return min(number, 1) if OPENING.search(key) else number
 
 
 def _shown(text: str) -> str:

@@ -107,15 +107,23 @@ def change_text(change: JsonObject) -> str:
     Args:
         change: As of `move/device_settings.py`.
     """
-    old, new = (_values(change[side]) for side in ("before", "after"))
+    old, new = (values_text(change, side) for side in ("before", "after"))
     what = f"{change['what']} {seen_name(change['key'])}"
     return f"{what}: changed ({old})" if old == new else f"{what}: {old} → {new}"
 
 
-def _values(texts: Sequence[str]) -> str:
-    """Write the values of a key; secrets are masked already."""
+def values_text(change: JsonObject, side: str) -> str:
+    """Write the values of a key before or after a change; secrets are masked already.
+
+    Args:
+        change: As for `change_text`; those of older versions have no totals.
+        side: "before" or "after".
+    """
+    texts = change[side]
+    total = change.get(f"{side}_total", len(texts))
     shown = (f"“{seen_name(text) if text else ''}”" if text != HIDDEN else text for text in texts)
-    return ", ".join(shown) or "none"
+    rest = f" ({len(texts):,} of {total:,} shown)" if total > len(texts) else ""
+    return f"{', '.join(shown) or 'none'}{rest}"
 
 
 def _s(number: int) -> str:

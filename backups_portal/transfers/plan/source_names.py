@@ -15,12 +15,12 @@ def check_names(source: Connection, choice: Choice, project_name: str) -> None:
     """Raise TransferRefusedError if the source lacks a device or variable."""
     if choice.devices and (lacking := lacking_devices(source, choice.devices)):
         noun = "device" if len(lacking) == 1 else "devices"
-        problem = f"{project_name} has no {noun} {_listed(lacking)}."
+        problem = f"{project_name} has no {noun} {listed(lacking)}."
         raise TransferRefusedError(problem, field="devices")
     if choice.variables and (lacking := _lacking_variables(source, choice)):
         noun = "a variable" if len(lacking) == 1 else "variables"
         who = "None of the chosen devices" if choice.devices else "No device"
-        problem = f"{who} of {project_name} has {noun} {_listed(lacking)}."
+        problem = f"{who} of {project_name} has {noun} {listed(lacking)}."
         raise TransferRefusedError(problem, field="variables")
 
 
@@ -45,6 +45,7 @@ def _lacking_variables(source: Connection, choice: Choice) -> list[str]:
     return [name for name in choice.variables or () if name not in there]
 
 
-def _listed(names: Sequence[str]) -> str:
-    listed = ", ".join(names[:MAX_NAMED])
-    return listed if len(names) <= MAX_NAMED else f"{listed} and {len(names) - MAX_NAMED} more"
+def listed(names: Sequence[str]) -> str:
+    """List the first names, and say how many are left out."""
+    first = ", ".join(names[:MAX_NAMED])
+    return first if len(names) <= MAX_NAMED else f"{first} and {len(names) - MAX_NAMED:,} more"

@@ -106,6 +106,8 @@ class Command(OperatorCommand):
             self.stderr.write(f"{matching.unreadable} stored backups could not be read")
         if found is None:
             names = ", ".join(f"{d.name} ({d.device_id})" for d in devices[:MAX_DEVICES])
+            if len(devices) > MAX_DEVICES:
+                names += f" and {len(devices) - MAX_DEVICES:,} more"
             raise CommandError(
                 f"{len(devices)} devices match “{text}”: {names}"
                 if devices

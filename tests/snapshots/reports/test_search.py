@@ -4,6 +4,8 @@ from datetime import date
 
 import psycopg
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.test import Client
 
 from backups_portal.projects.database_dsn import admin_dsn
@@ -96,3 +98,14 @@ def test_a_device_that_is_gone_is_said_to_be(
     found = find_rows(live_project, DEVICE, date(2026, 3, 1), date(2026, 3, 3))
     assert (found.now, found.is_device_gone) == (0, True)
     assert gone in page(client, live_project, "")
+
+
+def test_the_command_says_how_many_devices_it_does_not_name(live_project: Project) -> None:
+    with psycopg.connect(admin_dsn(live_project), autocommit=True) as source:
+        source.execute(
+            "INSERT INTO device (id, name, type) SELECT lpad(n::text, 24, '0'), 'Van', 'mutable'"
+            " FROM generate_series(1, 27) AS n"
+        )
+    taken(live_project)
+    with pytest.raises(CommandError, match=r"^27 devices match “van”: .* and 2 more$"):
+        call_command("snapshots", "find", live_project.slug, "van")

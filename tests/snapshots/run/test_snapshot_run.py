@@ -262,4 +262,4 @@ def test_a_full_read_that_finds_what_tracking_missed_is_good_and_says_so_loudly(
     }
     assert str(snapshot.id) in caplog.text
     event = AuditEvent.objects.get(action="snapshot.untracked_change")
-    assert event.details["changes"] == [change]
+    assert (event.details["changes"], event.details["total"]) == ([change], 1)

@@ -10,6 +10,7 @@ from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.projects.command_lookup import find_project, owner_of
 from backups_portal.transfers.csv_files.csv_import import Imported, ImportOptions
 from backups_portal.transfers.csv_files.csv_import_export import import_csv
+from backups_portal.ui.formats import count
 
 
 class Command(OperatorCommand):
@@ -60,4 +61,6 @@ class Command(OperatorCommand):
             self.stdout.write(f"{item.time:%F %T}  {item.variable} = {value} {item.unit or ''}")
         for error in errors:
             self.stdout.write(f"line {error['line']}: {error['reason']}")
+        if more := done.bad - len(errors):
+            self.stdout.write(f"and {count(more, 'more bad row')}")
         self.stdout.write(done.in_words())
