@@ -1,7 +1,6 @@
-"""Render a transfer as JSON, CSV, terminal output or rows of a page."""
+"""Render a transfer as JSON, terminal output or rows of a page."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from backups_portal.lib.json_types import JsonObject
@@ -14,10 +13,7 @@ from backups_portal.transfers.pages.outcome_sentences import (
     outcome_sentence,
 )
 from backups_portal.transfers.plan.dry_run import Plan
-from backups_portal.ui.csv_escaping import csv_line
 from backups_portal.ui.formats import count
-
-COLUMNS = ("device", "name", "target", "matched by", "chosen", *FATES, "found", "equal")
 
 
 @dataclass(frozen=True)
@@ -169,16 +165,3 @@ def dry_run_json(plan: Plan) -> JsonObject:
         "resources": [vars(item) for item in plan.placements],
         "device_settings": plan.settings and asdict(plan.settings),
     }
-
-
-def report_csv(transfer: Transfer) -> Iterator[str]:
-    """Write the report's devices as lines of CSV."""
-    yield csv_line(COLUMNS)
-    report = report_of(transfer)
-    words = {True: "yes", False: "no", None: transfer.headline.lower()}
-    for device in report.get("devices", []):
-        about = [device[key] for key in ("source", "name", "target", "how", "chosen")]
-        fates = [device["fates"][fate] for fate in FATES]
-        yield csv_line([*about, *fates, device["stored"], words[device["is_equal"]]])
-    for match in report.get("skipped", []):
-        yield csv_line([match["source"], match["name"], "", match["reason"], *[""] * 9])

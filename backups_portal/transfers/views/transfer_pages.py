@@ -41,11 +41,11 @@ from backups_portal.transfers.pages.outcome_sentences import (
 )
 from backups_portal.transfers.pages.shown_transfers import transfers_for
 from backups_portal.transfers.plan.dry_run import Plan
+from backups_portal.transfers.report_csv import report_csv
 from backups_portal.transfers.tasks import run_transfer
 from backups_portal.transfers.transfer_report import (
     changed_settings,
     has_changed,
-    report_csv,
     settings_texts,
     shown_lines,
     transfer_json,

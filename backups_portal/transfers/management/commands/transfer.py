@@ -18,7 +18,8 @@ from backups_portal.transfers.move.device_settings import KIND as SETTINGS
 from backups_portal.transfers.pages.shown_transfers import transfers_for
 from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.transfers.plan.selection import KINDS, Choice, DeviceSettings, Rule, Unmatched
-from backups_portal.transfers.transfer_report import describe_plan, report_csv, transfer_json
+from backups_portal.transfers.report_csv import report_csv
+from backups_portal.transfers.transfer_report import describe_plan, transfer_json
 from backups_portal.transfers.transfer_requests import (
     find_transfer,
     request_transfer,
@@ -100,8 +101,8 @@ class Command(OperatorCommand):
         return transfer
 
     def _print(self, transfer: Transfer, options: JsonObject) -> None:
+        transfers_for(transfer.requested_by, [transfer])
         if options["json"]:
-            transfers_for(transfer.requested_by, [transfer])
             self.write_json(transfer_json(transfer))
         elif options["csv"]:
             self.stdout.write("".join(report_csv(transfer)), ending="")
