@@ -133,6 +133,22 @@ def _is_over(last: datetime | None, patience: timedelta) -> bool:
     return timezone.now() - last > patience
 
 
+def claim(sign: str, lasting: timedelta) -> bool:
+    """Claim a sign until it is forgotten; True also if Redis is down.
+
+    Args:
+        lasting: How long the claim of a process that was killed counts.
+
+    Returns:
+        Whether no other process had claimed it.
+    """
+    try:
+        return bool(redis_client().set(_key(sign), 1, ex=lasting, nx=True))
+    except RedisError:
+        log.warning("could not claim the %s", sign, exc_info=True)
+        return True
+
+
 def note_trouble(sign: str, lasting: timedelta) -> None:
     """Record for `lasting` that something does not work, so that it is not tried."""
     try:

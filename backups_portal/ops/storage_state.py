@@ -19,16 +19,35 @@ from snapshots.storages.storage_signs import back_sign
 log = get_logger(__name__)
 
 
-def probe(sign: str, works: Callable[[], bool]) -> None:
-    """Probe a storage, and record the result.
+# A task that probes is killed before this, and beat sends the next one after it.
+PROBE_COUNTS_FOR = timedelta(seconds=55)
 
-    The beginning is recorded as well: a probe that hangs is killed, and records no end. So is the
-    moment at which it works and was not known to, for the backups that failed meanwhile
-    (`recovered_outages`): a Redis that was emptied, or a beat that was down, saw no outage begin.
+
+def probe(sign: str, works: Callable[[], bool]) -> None:
+    """Probe a storage and record the result, unless another process is probing it.
+
+    With two beats, each probe would take the other, which has begun but not ended, for an outage.
 
     Args:
         sign: One of `storage_signs`.
         works: Performs the probe.
+    """
+    under_way = f"{sign}:under way"
+    if not liveness.claim(under_way, PROBE_COUNTS_FOR):
+        log.info("another probe is under way", sign=sign)
+        return
+    try:
+        _probe(sign, works)
+    finally:
+        liveness.forget(under_way)
+
+
+def _probe(sign: str, works: Callable[[], bool]) -> None:
+    """Probe a storage, and record beginning and result.
+
+    A probe that hangs is killed, and records no end. The moment at which the storage works and was
+    not known to is recorded, too, for the backups that failed meanwhile (`recovered_outages`): a
+    Redis that was emptied, or a beat that was down, saw no outage begin.
     """
     tried, failing = _tried(sign), _failing(sign)
     was_working = False

@@ -200,13 +200,15 @@ def _trouble(server: DatabaseServer) -> str:
 @transaction.atomic
 def _note(server: DatabaseServer, trouble: str, now: datetime) -> None:
     """Store the result of a check; log and audit a change."""
-    was_away = server.unreachable_since is not None
-    since = (server.unreachable_since or now) if trouble else None
-    if not DatabaseServer.objects.filter(pk=server.pk).update(
-        checked_at=now, unreachable_since=since, trouble=trouble
-    ):
+    rows = DatabaseServer.objects.filter(pk=server.pk)
+    # Read again: with two beats, another check may have stored the change meanwhile.
+    known = rows.select_for_update(no_key=True).values_list("unreachable_since", flat=True)
+    if not known:
         # The server was removed meanwhile.
         return
+    was_away = known[0] is not None
+    since = (known[0] or now) if trouble else None
+    rows.update(checked_at=now, unreachable_since=since, trouble=trouble)
     if trouble and not was_away:
         log.error("database server does not answer: %s", trouble, server=server.name)
         record(action="server.away", actor=None, subject=server.name)

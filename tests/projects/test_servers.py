@@ -1,6 +1,7 @@
 """New projects go to servers with room; unreachable servers are noticed, and named."""
 
 import json
+import threading
 import traceback
 from datetime import timedelta
 from io import StringIO
@@ -16,6 +17,7 @@ from django.utils import timezone
 from backups_portal.audit.models import AuditEvent
 from backups_portal.lib import pgsession
 from backups_portal.projectdb.provisioning import ProvisioningError
+from backups_portal.projects import servers
 from backups_portal.projects.database_dsn import (
     SERVER_PURPOSE,
     ServerDownError,
@@ -25,6 +27,7 @@ from backups_portal.projects.database_dsn import (
 )
 from backups_portal.projects.models import DatabaseServer, Project
 from backups_portal.projects.servers import check_servers, choose_server, register_server
+from tests.at_once import at_once
 from tests.factories import NOWHERE, make_account, make_project_row
 
 pytestmark = [pytest.mark.django_db, pytest.mark.server_version]
@@ -98,6 +101,25 @@ class TestAServerThatIsAway:
         check_servers()
         actions = AuditEvent.objects.filter(subject="away").values_list("action", flat=True)
         assert list(actions) == ["server.away"]
+
+    @pytest.mark.django_db(transaction=True)
+    def test_is_written_down_once_by_beats_in_step(
+        self, project: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        together, trouble = threading.Barrier(2), "It is down."
+
+        def in_step(server: DatabaseServer) -> str:
+            if server.name == "away":
+                together.wait(10)
+                return trouble
+            return ""
+
+        monkeypatch.setattr(servers, "_trouble", in_step)
+        at_once(check_servers, check_servers)
+        trouble = ""
+        at_once(check_servers, check_servers)
+        actions = AuditEvent.objects.filter(subject="away").order_by("at")
+        assert [*actions.values_list("action", flat=True)] == ["server.away", "server.back"]
 
     def test_takes_no_projects_and_is_not_waited_for(self, project: Project) -> None:
         check_servers()

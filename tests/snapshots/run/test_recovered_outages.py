@@ -11,11 +11,12 @@ from redis.exceptions import ConnectionError as RedisAwayError
 from backups_portal.audit.models import AuditEvent
 from backups_portal.lib import liveness
 from backups_portal.lib.failure_causes import Cause
+from backups_portal.lib.redis_client import redis_client
 from backups_portal.ops import storage_state
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Snapshot
 from snapshots.run.recovered_outages import queue_after_outages
-from snapshots.storages.storage_signs import copies_sign, storage_sign
+from snapshots.storages.storage_signs import back_sign, copies_sign, storage_sign
 from snapshots.tasks import run_schedule, take_snapshot
 from tests.at_once import at_once
 from tests.factories import make_project_row, make_snapshot
@@ -32,9 +33,9 @@ def _signs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(liveness, "KEY", f"test:{uuid4()}")
 
 
-def failed(cause: Cause, **fields: Any) -> Snapshot:
+def failed(cause: Cause, pk: UUID | None = None, **fields: Any) -> Snapshot:
     """Make a new project's snapshot, which failed finally two hours before noon."""
-    project = make_project_row()
+    project = make_project_row(pk=pk or uuid4())
     return make_snapshot(
         project, taken_at=NOON - 2 * HOUR, state="failed", cause=cause, failures=3, **fields
     )
@@ -106,6 +107,31 @@ def test_a_storage_that_works_is_back_unless_it_was_known_to_work(
         monkeypatch.setattr(liveness.timezone, "now", lambda now=now: now)
         storage_state.probe(storage_sign(), lambda: True)
     assert queue_after_outages(NOON) == ([snapshot.pk] if is_queued else [])
+
+
+def test_beats_in_step_take_no_probe_for_an_outage() -> None:
+    sign = storage_sign()
+    storage_state.probe(sign, lambda: True)
+    first = liveness.last_sign(back_sign(sign))
+    probes = []
+
+    def works() -> bool:
+        probes.append("begun")
+        if len(probes) == 1:
+            storage_state.probe(sign, works)
+        return True
+
+    storage_state.probe(sign, works)
+    assert liveness.last_sign(back_sign(sign)) == first
+    # The next one is not kept from probing.
+    storage_state.probe(sign, works)
+    assert len(probes) == 2
+
+
+def test_a_probe_that_was_killed_keeps_the_next_ones_for_less_than_a_minute() -> None:
+    assert liveness.claim("probe", storage_state.PROBE_COUNTS_FOR)
+    assert not liveness.claim("probe", storage_state.PROBE_COUNTS_FOR)
+    assert 50 < redis_client().ttl(f"{liveness.KEY}:probe") < 60  # type: ignore[operator]
 
 
 def test_each_waits_for_what_it_lacked(monkeypatch: pytest.MonkeyPatch) -> None:
