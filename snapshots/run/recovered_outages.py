@@ -4,6 +4,7 @@ A snapshot is retried for an hour (`SNAPSHOT_RETRY_MINUTES`) and then fails. Aft
 its day would have no backup, although there is still time for one until the next run is due.
 """
 
+from collections import defaultdict
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.due_times import last_run
 from backups_portal.projects.models import Project
 from snapshots.models import Snapshot, SnapshotQuerySet
+from snapshots.schedule.schedule_tick import turn_offset
 from snapshots.storages.storage_signs import back_sign, storage_sign
 
 log = get_logger(__name__)
@@ -36,7 +38,8 @@ def queue_after_outages(now: datetime) -> list[UUID]:
     One that fails again afterwards is not queued until there has been another outage.
 
     Returns:
-        The snapshots, for the caller to enqueue.
+        The snapshots whose turn it is, for the caller to enqueue; if backups are spread, a later
+        tick finds the others.
     """
     if not _failed(now).exists():
         return []
@@ -70,13 +73,15 @@ def _is_over(now: datetime) -> Q:
 def _queue(ids: list[UUID], now: datetime) -> list[UUID]:
     """Queue snapshots that are still failed and that no other tick is queuing."""
     failed = _failed(now).filter(pk__in=ids).select_for_update(skip_locked=True, of=("self",))
-    locked = list(failed.values_list("pk", flat=True))
-    Snapshot.objects.filter(pk__in=locked).queue_again(
-        lease_until=now + message_counts_for(), retry_at=now
-    )
-    for pk in locked:
+    turns: dict[timedelta, list[UUID]] = defaultdict(list)
+    for pk, project_id in failed.values_list("pk", "project"):
         log.info("failed snapshot queued again", snapshot=pk)
-    return locked
+        turns[turn_offset(project_id)].append(pk)
+    for offset, group in turns.items():
+        Snapshot.objects.filter(pk__in=group).queue_again(
+            lease_until=now + (offset or message_counts_for()), retry_at=now + offset
+        )
+    return turns[timedelta(0)]
 
 
 def _servers_back(now: datetime) -> dict[str, datetime]:

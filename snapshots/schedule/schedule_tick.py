@@ -44,6 +44,11 @@ class Due:
     since: datetime
     following: datetime
 
+    @property
+    def turn(self) -> datetime:
+        """When its snapshot starts."""
+        return self.since + turn_offset(self.project_id)
+
 
 def queue_due(now: datetime, *, batch: int = BATCH) -> list[UUID]:
     """Queue a snapshot for every active project whose run is due.
@@ -118,7 +123,7 @@ def _queue_batch(now: datetime, batch: int) -> tuple[int, list[UUID]]:
     new = _insert(due, now)
     _note_late_runs(rows, new, now)
     _plan({item.project_id: item.following for item in due})
-    begun = {item.project_id for item in due if _turn(item) <= now}
+    begun = {item.project_id for item in due if item.turn <= now}
     return len(rows), [row.id for row in new if row.project_id in begun]
 
 
@@ -197,13 +202,13 @@ def _queue_failed(due: Sequence[Due], now: datetime) -> list[Snapshot]:
 
 
 def _waits_until(due: Due, now: datetime) -> datetime:
-    return _turn(due) if _turn(due) > now else now + message_counts_for()
+    return due.turn if due.turn > now else now + message_counts_for()
 
 
-def _turn(due: Due) -> datetime:
-    """Return when a project's snapshot starts, a constant time after it is due."""
+def turn_offset(project_id: UUID) -> timedelta:
+    """Return how long after it is due a project's snapshot starts: always the same."""
     spread = int(settings.SNAPSHOT_SPREAD.total_seconds())
-    return due.since + timedelta(seconds=due.project_id.int % spread if spread else 0)
+    return timedelta(seconds=project_id.int % spread if spread else 0)
 
 
 def _plan(following: dict[UUID, datetime]) -> None:

@@ -16,6 +16,7 @@ from backups_portal.ops import storage_state
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Snapshot
 from snapshots.run.recovered_outages import queue_after_outages
+from snapshots.schedule.schedule_tick import heal
 from snapshots.storages.storage_signs import back_sign, copies_sign, storage_sign
 from snapshots.tasks import run_schedule, take_snapshot
 from tests.at_once import at_once
@@ -72,6 +73,20 @@ def test_a_server_that_is_back_has_its_backups_queued_once() -> None:
         finished_at=NOON,
     )
     assert queue_after_outages(NOON + HOUR) == []
+
+
+def test_after_an_outage_backups_are_spread_as_on_any_day(settings: Any) -> None:
+    settings.SNAPSHOT_SPREAD = timedelta(minutes=30)
+    ids = [UUID(int=1800 * number + second) for number, second in enumerate([0, 0, 900, 1799], 1)]
+    snapshots = [failed(Cause.DATABASE_UNREACHABLE, pk=pk) for pk in ids]
+    server_back()
+    assert {*queue_after_outages(NOON)} == {row.pk for row in snapshots[:2]}
+    turns = Snapshot.objects.order_by("project_id").values_list("retry_at", flat=True)
+    assert [at - NOON for at in turns if at] == [timedelta(seconds=pk.int % 1800) for pk in ids]
+    # Those sent at once are sent again, too: no worker took them.
+    sent = {row.pk for row in snapshots[:2]}
+    assert {*heal(NOON + timedelta(minutes=14))} == sent
+    assert {*heal(NOON + timedelta(minutes=16))} - sent == {snapshots[2].pk}
 
 
 def test_an_attempt_that_began_in_an_outage_may_fail_after_it() -> None:
