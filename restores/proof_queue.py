@@ -6,8 +6,8 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
-from django.utils import timezone
 
+from backups_portal.lib.db_time import database_now
 from backups_portal.lib.leases import message_counts_for
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.models import MainDatabase, Project
@@ -88,7 +88,7 @@ def queue_proof(snapshot_id: UUID) -> Proof | None:
     proof = Proof.objects.create(
         snapshot=snapshot,
         rows_total=snapshot.rows,
-        lease_until=timezone.now() + message_counts_for(),
+        lease_until=database_now() + message_counts_for(),
     )
     log.info("proof queued", snapshot=snapshot_id, proof=proof.pk)
     return proof

@@ -12,6 +12,7 @@ from django.utils import timezone
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import acting_by_command, record
 from backups_portal.billing.prices import Quote
+from backups_portal.lib.db_time import database_now
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.leased_job import Ran, back_off
 from backups_portal.lib.leases import LeaseQuerySet
@@ -108,7 +109,7 @@ class RestoreJob(BuildJob[Restore]):
         is_away = isinstance(error, (EngineError, ProvisioningError)) and may_pass(error)
         if isinstance(error, EVIDENCE) or not (is_away or isinstance(error, LeftBehindError)):
             return None
-        return back_off(settings.RESTORE_RETRY_MINUTES, self.row.attempts - 1, timezone.now())
+        return back_off(settings.RESTORE_RETRY_MINUTES, self.row.attempts - 1, database_now())
 
     def too_long(self) -> str:
         return too_long("The restore")

@@ -7,10 +7,10 @@ import psycopg
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 
 from backups_portal.audit.recorder import record
 from backups_portal.lib import pgsession
+from backups_portal.lib.db_time import database_now
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projectdb.excluded_settings import remove_excluded_settings
 from backups_portal.projectdb.provisioning import database_name
@@ -139,7 +139,7 @@ def _kept(snapshot: Snapshot) -> Proof | None:
 def _claim(proof: Proof) -> bool:
     """Claim the database if it is kept; no tick drops it during the lease."""
     ours = Proof.objects.filter(pk=proof.pk, is_kept=True)
-    until = timezone.now() + settings.LEASE
+    until = database_now() + settings.LEASE
     return bool(ours.update(is_kept=False, lease_until=until))
 
 

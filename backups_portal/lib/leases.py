@@ -1,4 +1,7 @@
-"""Leases on rows, so that work is done once although its message may arrive twice."""
+"""Leases on rows, so that work is done once although its message may arrive twice.
+
+The control database's clock decides, so that the clocks of workers and of beat may differ.
+"""
 
 import uuid
 from datetime import datetime, timedelta
@@ -7,7 +10,7 @@ from typing import Any, Self
 from django.conf import settings
 from django.db import models, transaction
 from django.db.models import F, Q
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from backups_portal.lib.failure_causes import CAUSE_LENGTH
 
@@ -49,7 +52,7 @@ class LeaseQuerySet(models.QuerySet[Any]):
 
     def unleased(self) -> Self:
         """Keep the rows without a valid lease."""
-        return self.filter(Q(lease=None) | _is_over(timezone.now()))
+        return self.filter(Q(lease=None) | _is_over(Now()))
 
     def without_early(self, now: datetime) -> Self:
         """Leave out the queued rows whose retry is not due yet."""
@@ -89,7 +92,7 @@ class LeaseQuerySet(models.QuerySet[Any]):
             .update(
                 state=RUNNING,
                 lease=ticket,
-                lease_until=timezone.now() + lease,
+                lease_until=Now() + lease,
                 attempts=F("attempts") + 1,
                 **fields,
             )
@@ -104,7 +107,7 @@ class LeaseQuerySet(models.QuerySet[Any]):
         Raises:
             LeaseLostError: another worker has the row, or it was deleted.
         """
-        self.store(pk, ticket, lease_until=timezone.now() + lease, **fields)
+        self.store(pk, ticket, lease_until=Now() + lease, **fields)
 
     def store(self, pk: uuid.UUID, ticket: uuid.UUID, **fields: object) -> None:
         """Change a row if the ticket still holds its lease.
@@ -116,7 +119,7 @@ class LeaseQuerySet(models.QuerySet[Any]):
             raise LeaseLostError(str(pk))
 
 
-def _is_over(now: datetime) -> Q:
+def _is_over(now: datetime | Now) -> Q:
     """Select the rows whose lease, message or wait is over."""
     until = Q(lease_until=None) | Q(lease_until__lt=now)
     return until | Q(lease_until__gt=now + longest_wait())

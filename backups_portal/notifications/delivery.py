@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.utils import timezone
 
 from backups_portal.lib.circuit_breaker import FORGOTTEN_AFTER, PAUSE, SilentError
+from backups_portal.lib.db_time import database_now
 from backups_portal.lib.leased_job import LeasedJob, Ran, back_off
 from backups_portal.lib.leases import LeaseQuerySet
 from backups_portal.lib.loggers import get_logger
@@ -58,7 +58,7 @@ class DeliveryJob(LeasedJob[Delivery]):
         return Delivery.objects.select_related("project", "account")
 
     def claim(self) -> UUID | None:
-        waiting = Delivery.objects.without_early(timezone.now())
+        waiting = Delivery.objects.without_early(database_now())
         return waiting.claim(self.pk, lease=settings.LEASE)
 
     def begin(self) -> None:
@@ -83,7 +83,7 @@ class DeliveryJob(LeasedJob[Delivery]):
         """
         attempts = timedelta(minutes=sum(settings.NOTIFICATION_RETRY_MINUTES))
         waits = max(attempts, FORGOTTEN_AFTER)
-        now = timezone.now()
+        now = database_now()
         if now > self.row.created_at + waits:
             raise UndeliveredError(str(error)) from error
         then = now + PAUSE
@@ -91,7 +91,7 @@ class DeliveryJob(LeasedJob[Delivery]):
         log.info("notification waits for its server", delivery=self.pk, at=then)
 
     def retry_at(self, error: Exception) -> datetime | None:
-        now, tries = timezone.now(), self.row.attempts - 1
+        now, tries = database_now(), self.row.attempts - 1
         then = back_off(settings.NOTIFICATION_RETRY_MINUTES, tries, now)
         asked = error.retry_at if isinstance(error, UndeliveredError) else None
         if then is None or asked is None:

@@ -11,7 +11,6 @@ from uuid import UUID
 import psycopg
 from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
 
 from backups_portal.audit.recorder import record
 from backups_portal.lib.loggers import get_logger
@@ -102,7 +101,7 @@ def _is_in_use(project: Project, now: datetime) -> bool:
         SnapshotCopy.objects.filter(
             snapshot__project=project,
             state=SnapshotCopy.State.RUNNING,
-            lease_until__gt=timezone.now(),
+            lease_until__gt=now,
         ),
     )
     return any(rows.exists() for rows in under_way)

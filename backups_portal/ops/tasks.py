@@ -55,7 +55,7 @@ TASKS: dict[type[Leased], Task] = {
 @app.task
 def tick() -> None:
     """Queue what is due, and re-enqueue work whose message or worker was lost."""
-    now = timezone.now()
+    now = database_now()
     for model in (Restore, Transfer, CsvRequest):
         send_overlooked(model, now)
     run_schedule(now)

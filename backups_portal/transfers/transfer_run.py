@@ -13,6 +13,7 @@ from django.utils import timezone
 from psycopg import Connection
 
 from backups_portal.audit.recorder import acting_by_command
+from backups_portal.lib.db_time import database_now
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.leased_job import LeasedJob, Ran, back_off
@@ -99,7 +100,7 @@ class TransferJob(LeasedJob[Transfer]):
     def retry_at(self, error: Exception) -> datetime | None:
         if not isinstance(error, LockedOutError):
             return None
-        return back_off(settings.RESTORE_RETRY_MINUTES, self.row.attempts - 1, timezone.now())
+        return back_off(settings.RESTORE_RETRY_MINUTES, self.row.attempts - 1, database_now())
 
     def too_long(self) -> str:
         return f"{too_long('The transfer')} {STAYS}"

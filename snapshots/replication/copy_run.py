@@ -7,8 +7,8 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
 
+from backups_portal.lib.db_time import database_now
 from backups_portal.lib.leased_job import LeasedJob, Ran, back_off
 from backups_portal.lib.leases import LeaseQuerySet, message_counts_for
 from backups_portal.lib.loggers import get_logger
@@ -110,7 +110,7 @@ def next_copy(snapshot_id: UUID) -> list[UUID]:
         snapshot__project__snapshots=snapshot_id,
         snapshot__state=Snapshot.State.COMPLETED,
         state=State.QUEUED,
-    ).exclude(retry_at__gt=timezone.now())
+    ).exclude(retry_at__gt=database_now())
     return list(rows.order_by("-snapshot__taken_at").values_list("pk", flat=True)[:1])
 
 
@@ -146,7 +146,7 @@ class CopyJob(LeasedJob[SnapshotCopy]):
 
     @transaction.atomic
     def claim(self) -> UUID | None:
-        now = timezone.now()
+        now = database_now()
         # Waits for a removal in progress, after which nothing is copied any more.
         rows = Snapshot.objects.completed().select_for_update(no_key=True).filter(pk=self.pk)
         snapshot = rows.first() if has_copies() else None
@@ -176,7 +176,7 @@ class CopyJob(LeasedJob[SnapshotCopy]):
     def retry_at(self, error: Exception) -> datetime | None:
         if not isinstance(error, StorageError):
             return None
-        return back_off(settings.SNAPSHOT_RETRY_MINUTES, self.row.failures, timezone.now())
+        return back_off(settings.SNAPSHOT_RETRY_MINUTES, self.row.failures, database_now())
 
     def too_long(self) -> str:
         return too_long("Copying this backup")
@@ -235,7 +235,7 @@ def _trusted(last: SnapshotCopy | None, target: Storage) -> frozenset[str]:
 
 
 def _complete(job: CopyJob, copied: Copied) -> None:
-    snapshot, now = job.row.snapshot, timezone.now()
+    snapshot, now = job.row.snapshot, database_now()
     with transaction.atomic():
         # Retention does not wait for copies: remove the copy if its snapshot was removed meanwhile.
         rows = Snapshot.objects.completed().select_for_update(no_key=True).filter(pk=job.pk)

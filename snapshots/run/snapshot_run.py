@@ -7,7 +7,6 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
 
 from backups_portal.lib.db_time import database_now
 from backups_portal.lib.failure_causes import Cause
@@ -119,7 +118,7 @@ class SnapshotJob(LeasedJob[Snapshot]):
 
     def retry_at(self, error: Exception) -> datetime | None:
         is_final = isinstance(error, SoftTimeLimitExceeded)
-        return None if is_final else retry_at(self.row, timezone.now())
+        return None if is_final else retry_at(self.row, database_now())
 
     def too_long(self) -> str:
         return too_long("The backup")
@@ -216,7 +215,7 @@ class SnapshotJob(LeasedJob[Snapshot]):
         if size_note:
             log.warning("snapshot is unusually small: %s", size_note, snapshot=snapshot.pk)
             self.row.record("snapshot.size_anomaly", reason=size_note)
-        now = timezone.now()
+        now = database_now()
         queue_copies([snapshot.project_id], now, failed_before=now)
         if untracked:
             # This snapshot is good: it read everything. Those since the last full one may not be.

@@ -6,8 +6,8 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, F
-from django.utils import timezone
 
+from backups_portal.lib.db_time import database_now
 from backups_portal.lib.leases import message_counts_for
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.models import DatabaseServer, Project
@@ -26,7 +26,7 @@ def claim(snapshot_id: UUID) -> UUID | None:
     Returns:
         The ticket, or None if the snapshot is done, claimed by another worker, early, or must wait.
     """
-    now = timezone.now()
+    now = database_now()
     # The lock serialises claims, so that each is counted; a server without a limit needs none.
     limited = DatabaseServer.objects.filter(max_snapshots__isnull=False)
     server = limited.select_for_update(no_key=True).filter(projects__snapshots=snapshot_id).first()
@@ -84,7 +84,7 @@ def next_in_line(snapshot_id: UUID) -> list[UUID]:
 
     If two end at the same time, each enqueues another one.
     """
-    now = timezone.now()
+    now = database_now()
     server = DatabaseServer.objects.filter(
         projects__snapshots=snapshot_id, max_snapshots__isnull=False
     ).first()

@@ -1,14 +1,18 @@
-"""Code that deletes takes its time from the database."""
+"""Code that deletes, and what waits for its turn, goes by the database's clock."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 
 from backups_portal.lib.db_time import database_now
-from backups_portal.ops.tasks import sweep
+from backups_portal.ops.tasks import sweep, tick
+from backups_portal.projects.models import MainDatabase
 from snapshots.models import Snapshot
+from snapshots.schedule.concurrency import claim
 from tests.factories import make_project_row, make_snapshot
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage_url")]
@@ -28,3 +32,38 @@ def test_a_worker_whose_clock_runs_ahead_removes_nothing(
     monkeypatch.setattr(timezone, "now", lambda: now + timedelta(days=365))
     prune()  # type: ignore[operator]
     assert {row.state for row in Snapshot.objects.all()} == {Snapshot.State.COMPLETED}
+
+
+@pytest.mark.parametrize("schedule", [tick, lambda: call_command("run_schedule")])
+def test_a_schedule_whose_clock_runs_ahead_starts_nothing_early(
+    schedule: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = timezone.now()
+    make_project_row()
+    MainDatabase.objects.update(next_snapshot_at=now + timedelta(minutes=30))
+    monkeypatch.setattr(timezone, "now", lambda: now + timedelta(hours=1))
+    schedule()  # type: ignore[operator]
+    assert not Snapshot.objects.exists()
+
+
+@pytest.mark.parametrize("hours", [-1, 1], ids=["behind", "ahead"])
+def test_a_worker_whose_clock_is_wrong_takes_what_is_due_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    now = database_now()
+    moments = {
+        "due": {"retry_at": now},
+        "waits": {"retry_at": now + timedelta(minutes=5)},
+        "taken": {"state": "running", "lease": uuid4(), "lease_until": now + settings.LEASE},
+        "lost": {"state": "running", "lease": uuid4(), "lease_until": now},
+    }
+    ids = {}
+    for name, fields in moments.items():
+        snapshot = make_snapshot(make_project_row(), state=Snapshot.State.QUEUED)
+        Snapshot.objects.filter(pk=snapshot.pk).update(**fields)
+        ids[name] = snapshot.pk
+    monkeypatch.setattr(timezone, "now", lambda: now + timedelta(hours=hours))
+    assert {name for name, pk in ids.items() if claim(pk)} == {"due", "lost"}
+    held = Snapshot.objects.get(pk=ids["due"]).lease_until
+    assert held
+    assert settings.LEASE <= held - now < settings.LEASE + timedelta(minutes=1)

@@ -11,11 +11,11 @@ from datetime import datetime
 
 import psycopg
 from django.db import transaction
-from django.utils import timezone
 from psycopg import Connection
 
 from backups_portal.audit.recorder import record
 from backups_portal.lib import pgsession
+from backups_portal.lib.db_time import database_now
 from backups_portal.lib.failure_causes import Cause, driver_cause
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.leased_job import GivenUpError, LeasedJob, Ran, back_off
@@ -123,7 +123,7 @@ class CsvJob(LeasedJob[CsvRequest]):
     def retry_at(self, error: Exception) -> datetime | None:
         if not isinstance(error, AWAY) or driver_cause(error) in FINAL:
             return None
-        return back_off(RETRY_MINUTES, self.row.attempts - 1, timezone.now())
+        return back_off(RETRY_MINUTES, self.row.attempts - 1, database_now())
 
     def too_long(self) -> str:
         return too_long(f"The {self.row.work}")

@@ -3,11 +3,11 @@
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.audit.time_arguments import moment_argument
+from backups_portal.lib.db_time import database_now
 from snapshots.tasks import run_schedule
 
 
@@ -25,7 +25,7 @@ class Command(OperatorCommand):
         )
 
     def handle(self, *args: object, **options: Any) -> None:
-        now = options["at"] or timezone.now()
+        now = options["at"] or database_now()
         try:
             ticked = run_schedule(now)
         except OperationalError as error:
