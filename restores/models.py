@@ -268,6 +268,8 @@ class Check(models.Model):
             return f"{device} has a record younger than {count(self.hours or 0, 'hour')}"
         if self.kind == self.Kind.DEVICES:
             return f"At least {count(self.at_least or 0, 'device')}"
+        if self.kind != self.Kind.BETWEEN:
+            return "A check of a newer version of Backups Portal"
         low, high = in_digits(self.low or 0.0), in_digits(self.high or 0.0)
         period = f" in the last {count(self.hours, 'hour')}" if self.hours else ""
         return f"{seen_name(self.variable)} of {device} is between {low} and {high}{period}"

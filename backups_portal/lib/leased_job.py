@@ -17,12 +17,20 @@ from celery.exceptions import OperationalError as BrokerError
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db.models import F
 from django.utils import timezone
 from redis.exceptions import RedisError
 from structlog.contextvars import bound_contextvars
 
+from backups_portal.lib.db_time import database_now
 from backups_portal.lib.failure_causes import Cause
-from backups_portal.lib.leases import QUEUED, Leased, LeaseLostError, LeaseQuerySet
+from backups_portal.lib.leases import (
+    QUEUED,
+    Leased,
+    LeaseLostError,
+    LeaseQuerySet,
+    message_counts_for,
+)
 from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.redis_client import redis_client
 
@@ -32,6 +40,13 @@ log = get_logger(__name__)
 BEAT_SECONDS = 1.0
 # The control database is down: nothing can be stored, and the lease expires by itself.
 CONTROL_DATABASE_AWAY = (OperationalError, InterfaceError)
+# What a row keeps while it is left to workers of a newer version.
+NEWER = (
+    "A newer version of Backups Portal requested this. It waits for a worker of that version: "
+    "tell your operator if it does not start soon."
+)
+# Fields with choices that tell what has happened, not what is requested.
+NOT_REQUESTED = ("state", "step")
 RowT = TypeVar("RowT", bound=Leased)
 
 
@@ -163,8 +178,9 @@ class LeasedJob(Generic[RowT]):
     def run(self) -> Ran:
         """Claim the row and do its work.
 
-        Nothing happens if the row is done, has to wait, or is leased to another worker. `run` may
-        be called twice, even concurrently: the lease lets one worker continue.
+        Nothing happens if the row is done, has to wait, is leased to another worker, or requests
+        what only a newer version knows. `run` may be called twice, even concurrently: the lease
+        lets one worker continue.
 
         Raises:
             django.db.OperationalError, django.db.InterfaceError: the control database went down;
@@ -177,6 +193,9 @@ class LeasedJob(Generic[RowT]):
             log.info(f"{self.name} is done, waits, or is another worker's", **{self.name: self.pk})
             return Ran(is_claimed=False)
         self.ticket, self.row = ticket, row
+        if not self.is_known():
+            self._leave()
+            return Ran(is_claimed=False)
         with bound_contextvars(**self.facts()):
             self._run()
         return Ran(is_claimed=True, failure=self.failure)
@@ -203,6 +222,15 @@ class LeasedJob(Generic[RowT]):
     def work(self) -> None:
         """Do the work, and end it with `finish`."""
         raise NotImplementedError
+
+    def is_known(self) -> bool:
+        """Tell whether this version knows everything that the row requests."""
+        chosen = [field for field in self.row._meta.concrete_fields if field.choices]
+        return all(
+            getattr(self.row, field.attname) in dict(field.choices or ())
+            for field in chosen
+            if field.attname not in NOT_REQUESTED
+        )
 
     def claim(self) -> uuid.UUID | None:
         """Claim the row; return the ticket, or None if it cannot be claimed."""
@@ -282,6 +310,17 @@ class LeasedJob(Generic[RowT]):
         """
         free = {"lease": None, "lease_until": None, "finished_at": timezone.now()}
         self.store(**{**free, **self.heartbeat.fields, **fields})
+
+    def _leave(self) -> None:
+        """Leave the row to newer workers; the tick sends it again."""
+        log.error(f"{self.name} was requested by a newer version", **{self.name: self.pk})
+        self.store(
+            state=QUEUED,
+            lease=None,
+            lease_until=database_now() + message_counts_for(),
+            attempts=F("attempts") - 1,
+            reason=NEWER,
+        )
 
     def _work(self) -> None:
         try:

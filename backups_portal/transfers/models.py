@@ -20,6 +20,7 @@ from backups_portal.ui.eta import Pace, pace
 LEDGER_KEPT = timedelta(days=30)
 # Names of the work on pages, in general and while it is running.
 NOUNS = {"plan": "Dry run", "move": "Move", "undo": "Undo"}
+OF_NEWER = "Work of a newer version"
 UNDER_WAY = {"plan": "Dry run", "move": "Moving data", "undo": "Undoing"}
 
 
@@ -151,13 +152,13 @@ class Transfer(Leased):
     @property
     def work_name(self) -> str:
         """Return the name of the work that was requested last."""
-        return NOUNS[self.work]
+        return NOUNS.get(self.work, OF_NEWER)
 
     @property
     def headline(self) -> str:
         """Return the current work, or its outcome, as a headline."""
         if self.state == self.State.RUNNING:
-            return UNDER_WAY[self.work]
+            return UNDER_WAY.get(self.work, OF_NEWER)
         if self.state in (self.State.QUEUED, self.State.FAILED):
             return f"{self.work_name} {self.state}"
         return self.get_state_display()

@@ -39,6 +39,7 @@ from backups_portal.transfers.move.transfer_check import Line, compare, compare_
 from backups_portal.transfers.move.transfer_undo import count_stored, is_taken_back, undo
 from backups_portal.transfers.move.undo_progress import Step, Undone
 from backups_portal.transfers.plan.dry_run import OnRows, Plan, Planning, chosen_rows, make_plan
+from backups_portal.transfers.plan.selection import Choice
 from backups_portal.transfers.plan.source_names import check_names, lacking_devices, listed
 from backups_portal.transfers.transfer_events import record_transfer
 from backups_portal.ui.formats import count
@@ -85,6 +86,9 @@ class TransferJob(LeasedJob[Transfer]):
 
     def rows(self) -> TransferQuerySet:
         return Transfer.objects.select_related("source", "target", "requested_by")
+
+    def is_known(self) -> bool:
+        return super().is_known() and Choice.is_known(self.row.choice)
 
     def work(self) -> None:
         works = {"plan": self._plan, "move": self._move, "undo": self._undo}

@@ -142,6 +142,8 @@ class _Run:
         check = self._check
         if check.device_id:
             self._name_device()
+        if check.kind not in Check.Kind:
+            raise UnanswerableError("it needs a newer version of Backups Portal")
         asked = {
             Check.Kind.NEWEST: self._newest,
             Check.Kind.DEVICES: self._devices,

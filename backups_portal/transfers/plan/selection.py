@@ -1,10 +1,10 @@
 """The choice of what a transfer moves, and how, in plain values."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.refusals import RefusedError
@@ -103,6 +103,18 @@ class Choice:
     def from_json(cls, values: JsonObject) -> "Choice":
         """Read what `as_json` returned."""
         return _STORED.validate_python(values)
+
+    @classmethod
+    def is_known(cls, values: JsonObject) -> bool:
+        """Tell whether this version knows all that a stored choice says.
+
+        `from_json` ignores what a newer version added, which is right for a page only.
+        """
+        try:
+            cls.from_json(values)
+        except (ValidationError, ChoiceError):
+            return False
+        return values.keys() <= {field.name for field in fields(cls)}
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -21,7 +21,7 @@ from backups_portal.projects.models import Membership, Project
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.forms import TransferForm
-from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.models import OF_NEWER, Transfer
 from backups_portal.transfers.move.batches import PRESENT
 from backups_portal.transfers.pages.device_list import list_devices
 from backups_portal.transfers.pages.move_suggestion import (
@@ -41,6 +41,7 @@ from backups_portal.transfers.pages.outcome_sentences import (
 )
 from backups_portal.transfers.pages.shown_transfers import transfers_for
 from backups_portal.transfers.plan.dry_run import Plan
+from backups_portal.transfers.plan.selection import Choice
 from backups_portal.transfers.report_csv import report_csv
 from backups_portal.transfers.tasks import run_transfer
 from backups_portal.transfers.transfer_report import (
@@ -240,10 +241,11 @@ class TransferPage(TransferMixin, TemplateView):
         listed = lines if are_all_shown else changed
         settings = changed_settings(plan) if plan else None
         sentence = outcome_sentence(lines, resources, tense, settings=settings)
-        choice = transfer.chosen()
+        is_known = Choice.is_known(transfer.choice)
+        choice = transfer.chosen() if is_known else Choice()
         return {
             "choice": choice,
-            "chosen_devices": chosen_devices(choice.devices, lines),
+            "chosen_devices": chosen_devices(choice.devices, lines) if is_known else OF_NEWER,
             "is_needless": sentence in (NO_MATCH, FUTURE.unchanged),
             "page": Paginator(listed, ON_A_PAGE).get_page(self.request.GET.get("page")),
             "unchanged": len(lines) - len(changed),

@@ -156,6 +156,11 @@ CASES = {
     "no such variable": (between(0, 1, "x"), NOT_RUN, "this backup has no such variable"),
     "a long name": (between(0, 1, LONG), PASSED, "1 values, from 1 to 1"),
     "a quoted name": (between(0, 1, QUOTED, OTHER), PASSED, "1 values, from 1 to 1"),
+    "of a newer version": (
+        Check(kind="fewer"),
+        NOT_RUN,
+        "it needs a newer version of Backups Portal",
+    ),
     "a wrong clock": (newest(2, OTHER), FAILED, "its newest is 7 h 0 min older than the backup"),
 }
 
@@ -255,6 +260,7 @@ def test_without_checks_nothing_is_opened() -> None:
         (newest(1), "Truck has a record younger than 1 hour"),
         (newest(1, name="\u202etxt"), "txt has a record younger than 1 hour"),
         (devices(1), "At least 1 device"),
+        (Check(kind="fewer"), "A check of a newer version of Backups Portal"),
         (devices(12_000), "At least 12,000 devices"),
         (
             between(-40, 60, "temperature"),
