@@ -11,6 +11,8 @@ DJANGO_ERRORS = (OperationalError, InterfaceError, InternalError)
 DRIVER_ERRORS = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 # What is wrong with a server that answers, by SQLSTATE or its class (PostgreSQL, Appendix A).
 FAULTS = {
+    # A replica, after its primary was replaced, or a server that was set to read only.
+    "25006": "accepts no changes right now",
     # A session was idle in a transaction, or its transaction took too long.
     "25P03": "ended the connection",
     "25P04": "ended the connection",

@@ -71,14 +71,17 @@ def may_read_metrics(request: HttpRequest) -> bool:
 
 
 def database_answers() -> bool:
-    """Tell whether the portal's own database answers."""
+    """Tell whether the portal's own database accepts writes: a replica only answers."""
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+            cursor.execute("SHOW transaction_read_only")
+            is_read_only = cursor.fetchone() == ("on",)
     except DatabaseError as error:
         log.error("the database does not answer", error=error)
         return False
-    return True
+    if is_read_only:
+        log.error("the database accepts no changes: it is a replica, or set to read only")
+    return not is_read_only
 
 
 def redis_answers() -> bool:

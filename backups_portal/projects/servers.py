@@ -34,6 +34,7 @@ DEFAULT_NAME = "main"
 # A server that takes longer to accept a connection is useless.
 CHECK_SECONDS = 5
 CHECKS_AT_ONCE = 16
+READ_ONLY = "It accepts no changes: it is a replica, or set to read only."
 # Missing databases that a refusal names.
 NAMED = 5
 
@@ -189,12 +190,12 @@ def _away(now: datetime) -> Q:
 def _trouble(server: DatabaseServer) -> str:
     try:
         with pgsession.connect(server_url(server), connect_timeout=CHECK_SECONDS) as connection:
-            connection.execute("SELECT 1")
+            row = connection.execute("SHOW transaction_read_only").fetchone()
     except psycopg.Error as error:
         # Older versions stored addresses unchecked, and libpq repeats a malformed one with its
         # password.
         return without_secrets(str(error).strip()) or type(error).__name__
-    return ""
+    return READ_ONLY if row == ("on",) else ""
 
 
 @transaction.atomic

@@ -38,7 +38,9 @@ STATES = {
 }
 # Errors of other classes that end a session.
 ENDING = {"25P03": ENDED, "25P04": ENDED}
-FAULTS = [(code, words) for code, words in (STATES | ENDING).items() if words]
+# The database is a replica.
+READING = {"25006": "accepts no changes right now"}
+FAULTS = [(code, words) for code, words in (STATES | ENDING | READING).items() if words]
 LIMITS = {
     "53400": "allows less temporary space than this takes: ask for less at a time",
     "57014": "took too long: ask for less at a time",

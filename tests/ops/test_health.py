@@ -214,6 +214,15 @@ def test_not_ready_without_database(client: Client, monkeypatch: pytest.MonkeyPa
     assert response.json()["database"] == "unavailable"
 
 
+@pytest.mark.django_db
+def test_not_ready_while_the_database_takes_nothing(client: Client) -> None:
+    """As after a failover that left the portal at a replica."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION READ ONLY")
+    response = client.get("/readyz")
+    assert (response.status_code, response.json()["database"]) == (503, "unavailable")
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_health_is_only_read(client: Client, path: str) -> None:
     assert client.post(path).status_code == 405

@@ -1,0 +1,46 @@
+"""A replica, such as after a failover, answers but is not taken for a server that works."""
+
+import os
+import signal
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from backups_portal.projects.models import DatabaseServer
+from backups_portal.projects.servers import READ_ONLY, check_servers, register_server
+from tests.clusters import Cluster, running_cluster
+from tests.faults.laboratory import until
+
+
+@pytest.fixture
+def replica(tmp_path: Path) -> Iterator[Cluster]:
+    """A server in recovery, which waits for a primary that is lost."""
+    with running_cluster(tmp_path) as cluster:
+        (cluster.folder.path / "postgres" / "data" / "standby.signal").touch()
+        with psycopg.connect(cluster.url) as connection:
+            # All of its processes restart after a crash of one.
+            os.kill(connection.info.backend_pid, signal.SIGKILL)
+        until(partial(answers, cluster), ticking=False)
+        yield cluster
+
+
+def answers(cluster: Cluster) -> bool:
+    try:
+        psycopg.connect(cluster.url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+@pytest.mark.django_db
+def test_it_counts_as_away_until_it_is_promoted(replica: Cluster) -> None:
+    register_server("second", replica.url)
+    assert check_servers() == {"second": READ_ONLY}
+    assert DatabaseServer.objects.get().down_since
+    with psycopg.connect(replica.superuser_url, autocommit=True) as superuser:
+        superuser.execute("SELECT pg_promote()")
+    assert check_servers() == {"second": ""}
+    assert DatabaseServer.objects.get().down_since is None
