@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import Locator, Page, ViewportSize, expect
 
-from backups_portal.projects.models import MainDatabase
+from backups_portal.projects.models import DatabaseServer, MainDatabase
 from snapshots.models import Hold, Snapshot
 from snapshots.reports.day_strip import STORED, Cell
 from tests import factories
@@ -187,6 +187,20 @@ def test_what_was_done_to_a_backup_is_said_in_sight(
         menu.get_by_role("button", name=button, exact=True).click()
         assert_in_sight(page, page.get_by_text(said))
         assert_in_sight(page, page.locator("tr:target .row-title"))
+
+
+def test_a_lasting_warning_scrolls_away(enter: Enter, scene: Scene) -> None:
+    server = DatabaseServer.objects.filter(pk=scene.project.server_id)
+    server.update(checked_at=timezone.now(), unreachable_since=timezone.now())
+    try:
+        page = enter(scene.owner, viewport=TALL).new_page()
+        page.goto(scene.url("main-database"))
+        warning = page.get_by_text("database server is not responding")
+        expect(warning).to_be_in_viewport()
+        page.evaluate("scrollTo(0, 900)")
+        expect(warning).not_to_be_in_viewport()
+    finally:
+        server.update(unreachable_since=None)
 
 
 @WINDOWS
