@@ -8,8 +8,8 @@ from psycopg import Connection
 
 from backups_portal.projectdb.ids import variable_number
 from backups_portal.projectdb.record_filter import Selection, Series, Window, find
-from backups_portal.projectdb.record_reader import Device, by_variable
-from backups_portal.projectdb.record_writer import MAX_RECORDS, ensure_series
+from backups_portal.projectdb.record_reader import Device, by_variable, find_device
+from backups_portal.projectdb.record_writer import MAX_RECORDS, ensure_series, lock_device
 from backups_portal.projectdb.records import Record, RecordError, parse_record
 
 EDITABLE = ("value", "unit", "group", "time", "location", "metadata")
@@ -41,17 +41,19 @@ def edit_records(
     """Change the fields of records that items name; return how many changed.
 
     Args:
-        device: The device with all of its series.
+        device: The device; its series are looked up again, because other edits may add some.
         items: {id, value?, unit?, group?, time?, location?, metadata?} each. All are changed, or
             none.
 
     Raises:
         RecordError: an item is not a record, or names a value that cannot be stored.
+        UnknownDeviceError: the device was deleted.
     """
     changes = _by_number(items, device.prefix)
     with connection.transaction():
         # The lock waits for other edits of the same device, so that none of them is lost.
-        connection.execute("SELECT FROM device WHERE id = %s FOR NO KEY UPDATE", [device.id])
+        lock_device(connection, device.id)
+        device = find_device(connection, device.id, prefix=device.prefix)
         edits = [
             _edit(place, *changes[place.number]) for place in _places(connection, device, changes)
         ]
