@@ -90,7 +90,8 @@ class RecordParser:
             kind, number, text = "number", value, None
         else:
             kind, number, text = _value(value)
-        names = get("variable"), get("unit"), get("group") or get("serie")
+        group = get("group")
+        names = get("variable"), get("unit"), get("serie") if group in (None, "") else group
         try:
             variable, unit, group = self._known[names]
         except (KeyError, TypeError):
@@ -201,7 +202,7 @@ def parse_moment(value: object) -> datetime:
         elif moment.tzinfo is not UTC:
             moment = moment.astimezone(UTC)
     except (TypeError, ValueError, OverflowError) as error:
-        raise RecordError(f"{value!r} is not a time") from error
+        raise RecordError(f"{value!r:.100} is not a time") from error
     finer = moment.microsecond % 1000
     return moment.replace(microsecond=moment.microsecond - finer) if finer else moment
 
@@ -211,14 +212,28 @@ def _location(value: object) -> tuple[float, float]:
         if not isinstance(value, Mapping):
             raise TypeError
         if "coordinates" in value:
-            longitude, latitude = (float(number) for number in value["coordinates"][:2])
+            longitude, latitude = map(_degrees, _point(value)[:2])
         else:
-            longitude, latitude = float(value["lng"]), float(value["lat"])
+            longitude, latitude = _degrees(value["lng"]), _degrees(value["lat"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RecordError("location must be {lat, lng} or a GeoJSON point") from error
     if not (abs(latitude) <= 90 and abs(longitude) <= 180):
         raise RecordError("location must be within ±90 degrees latitude and ±180 longitude")
     return longitude, latitude
+
+
+def _point(value: Mapping[str, object]) -> list[object]:
+    coordinates = value["coordinates"]
+    if not isinstance(coordinates, list) or value.get("type", "Point") != "Point":
+        raise TypeError
+    return coordinates
+
+
+def _degrees(value: object) -> float:
+    """Read a number; CSV files and some scripts have it as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError
+    return float(value)
 
 
 def _metadata(value: object) -> str:

@@ -52,14 +52,26 @@ def test_what_is_no_time(value: object) -> None:
         parse_moment(value)
 
 
+def test_a_time_is_named_in_a_hundred_characters() -> None:
+    with pytest.raises(RecordError) as refused:
+        parse_moment("x" * 1_000_000)
+    assert len(refused.value.reason) < 120
+
+
 def test_what_is_missing_is_filled_in() -> None:
     record = parse()
     assert (record.group, record.time, record.unit, record.location) == ("g" * 24, NOW, None, None)
     assert parse(serie="old name").group == "old name"
+    assert parse(group="", serie="old name").group == "old name"
 
 
 @pytest.mark.parametrize(
-    "location", [{"lat": 23.5, "lng": -46.6}, {"type": "Point", "coordinates": [-46.6, 23.5]}]
+    "location",
+    [
+        {"lat": 23.5, "lng": -46.6},
+        {"lat": "23.5", "lng": "-46.6"},
+        {"type": "Point", "coordinates": [-46.6, 23.5]},
+    ],
 )
 def test_locations_in_both_forms(location: dict[str, Any]) -> None:
     assert parse(location=location).location == (-46.6, 23.5)
@@ -90,6 +102,13 @@ def test_metadata_keeps_its_order_and_nulls() -> None:
         ({"location": {"lat": 91, "lng": 0}}, "90"),
         ({"location": {"lat": "north"}}, "location"),
         ({"location": "home"}, "location"),
+        ({"location": {"lat": True, "lng": False}}, "location"),
+        ({"location": {"coordinates": "12"}}, "location"),
+        ({"location": {"coordinates": [False, 1]}}, "location"),
+        ({"location": {"type": "Polygon", "coordinates": [1, 2]}}, "location"),
+        ({"group": 0}, "group must be text"),
+        ({"group": False}, "group must be text"),
+        ({"group": []}, "group must be text"),
         ({"metadata": "text"}, "metadata"),
         ({"metadata": {"x": "y" * 10240}}, "10240"),
     ],
