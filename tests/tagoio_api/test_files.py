@@ -1,5 +1,6 @@
 """A project's files: safe downloads, ranges, and uploads by forms."""
 
+import io
 import os
 from urllib.parse import quote
 
@@ -151,3 +152,13 @@ def test_an_address_without_a_token_ends_with_the_token_that_asked_for_it(
     public = Client().get(open_to_all).json()["result"]
     files.set_public(database, "b.txt", False)
     assert Client().get(public).status_code == 403
+
+
+@pytest.mark.parametrize("number", ["0", "1001", "x", "1.5", "", "9" * 5000])
+def test_a_part_has_a_number_up_to_a_thousand(api: Api, number: str) -> None:
+    fields = {"multipart_action": "upload", "upload_id": "a" * 24, "part": number}
+    response = api.client.post(
+        "/files", {**fields, "file": io.BytesIO(b"x")}, headers={"token": api.token}
+    )
+    assert response.status_code == 400
+    assert response.json()["message"] == "A part has a file and a number from 1 to 1000"
