@@ -1,9 +1,13 @@
 """Rules for every route: addresses, errors, sizes, browsers of other origins."""
 
+import io
+
 import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from backups_portal.lib.wsgi_bridge import GATHERED_BYTES
+from backups_portal.tagoio_api.auth import project_token_auth
 from tests.tagoio_api.conftest import Api
 
 
@@ -60,3 +64,35 @@ def test_browsers_keep_to_https_and_to_what_an_answer_is(
     assert response["X-Content-Type-Options"] == "nosniff"
     # There is no redirect either.
     assert getattr(api.client, method)(path).status_code in (200, 401)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/device"), ("PUT", "/run"), ("DELETE", "/files")]
+)
+def test_a_large_form_is_read_as_any_body_before_a_connection_is_held(
+    api: Api, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    events: list[str] = []
+
+    class Body(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            events.append("read")
+            return super().read(size)
+
+    borrow = project_token_auth.borrow
+    monkeypatch.setattr(
+        project_token_auth, "borrow", lambda *args: (events.append("borrow"), borrow(*args))[1]
+    )
+    part = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n%b\r\n--b--\r\n'
+    form = part % (b"x" * GATHERED_BYTES)
+    response = api.client.generic(
+        method,
+        path,
+        form,
+        "multipart/form-data; boundary=b",
+        headers={"token": api.token},
+        **{"wsgi.input": Body(form)},
+    )
+    assert response.status_code == 400
+    assert response.json()["message"].startswith("The body is not valid JSON")
+    assert events.index("read") < len(events) - 1 - events[::-1].index("borrow")

@@ -17,6 +17,8 @@ from backups_portal.lib.wsgi_bridge import GATHERED_BYTES
 from backups_portal.tagoio_api.auth.project_token_auth import is_known, note_refusal
 from backups_portal.tagoio_api.envelope import DENIED, failure
 
+# The only address that takes forms.
+FORM_PATH = "/files"
 FORM_ERRORS = (MultiPartParserError, InputStreamExhausted, TooManyFieldsSent, TooManyFilesSent)
 UNREADABLE_FORM = (
     "The form cannot be read: send it as multipart/form-data, with the boundary that its parts "
@@ -41,7 +43,7 @@ def read_large_body(request: HttpRequest) -> HttpRequest | HttpResponse:
     try:
         if comes_in_chunks:
             request = _with_chunks_read(request)
-        elif request.content_type == "multipart/form-data":
+        elif _takes_form(request):
             request.FILES  # noqa: B018
         else:
             request.body  # noqa: B018
@@ -50,6 +52,12 @@ def read_large_body(request: HttpRequest) -> HttpRequest | HttpResponse:
     except UnreadablePostError:
         return failure("The body did not come in time", HTTPStatus.REQUEST_TIMEOUT)
     return too_large() if body_bytes(request) > settings.API_MAX_BODY_BYTES else request
+
+
+def _takes_form(request: HttpRequest) -> bool:
+    """Tell whether a request uploads a file as a form; all other bodies are JSON."""
+    is_form = request.content_type == "multipart/form-data"
+    return is_form and request.method == "POST" and request.path_info == FORM_PATH
 
 
 def _with_chunks_read(request: HttpRequest) -> HttpRequest:
