@@ -23,8 +23,9 @@ SINGLE = {
 }
 EXTREME = {"min": "number_value", "max": "number_value DESC"}
 OF_VALUES = ("last_value", "first_value")
-QUERIES = frozenset({*SINGLE, *EXTREME, DEFAULT, *("count", "avg", "sum"),
-                     *("aggregate", "conditional")})  # fmt: skip
+# Queries for figures instead of records, which ignore `qty`: the command line always sends it.
+FIGURES = ("count", "avg", "sum", "aggregate")
+QUERIES = frozenset({*SINGLE, *EXTREME, *FIGURES, DEFAULT, "conditional"})
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def parse_data_query(text: str, prefix: str) -> DataQuery:
     start, end = (query_strings.text(asked.get(name)) for name in ("start_date", "end_date"))
     selection = Selection(
         groups=tuple(_names(asked, "groups", "group", "series", "serie")),
-        numbers=_numbers(_names(asked, "ids", "id"), prefix),
+        numbers=_numbers(",".join(_names(asked, "ids", "id")), prefix),
         values=tuple(_values(asked)) if query != "conditional" else (),
         start=parse_since(start, "start_date") if start else None,
         end=parse_since(end, "end_date") if end else None,
@@ -110,7 +111,7 @@ def parse_data_query(text: str, prefix: str) -> DataQuery:
         query=query,
         variables=list(dict.fromkeys(_names(asked, "variables", "variable"))),
         selection=selection,
-        qty=query_strings.number(asked.get("qty"), "qty", default=DEFAULT_QTY, most=MAX_QTY),
+        qty=0 if query in FIGURES else _qty(asked),
         skip=None if skip is None else query_strings.number(skip, "skip", default=0, most=MAX_SKIP),
         function=function,
         interval=query_strings.text(asked.get("interval")) or "",
@@ -130,10 +131,14 @@ def _values(asked: query_strings.Parsed) -> list[str]:
     return [value.lower() if value in ("True", "False") else value for value in found]
 
 
-def _numbers(ids: list[str], prefix: str) -> tuple[int, ...] | None:
+def _qty(asked: query_strings.Parsed) -> int:
+    return query_strings.number(asked.get("qty"), "qty", default=DEFAULT_QTY, most=MAX_QTY)
+
+
+def _numbers(ids: str, prefix: str) -> tuple[int, ...] | None:
     if not ids:
         return None
-    found = (variable_number(prefix, text) for text in ids)
+    found = (variable_number(prefix, text) for text in ids.split(","))
     return tuple(number for number in found if number is not None and number < 2**63)
 
 

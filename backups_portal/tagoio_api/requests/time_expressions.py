@@ -8,6 +8,8 @@ from backups_portal.tagoio_api.envelope import ApiError
 
 NEVER = "never"
 RELATIVE = re.compile(r"(\d{1,6})\s*([A-Za-z]+)")
+# Eight digits are a date.
+MILLISECONDS = re.compile(r"-?[0-9]{9,16}")
 SECONDS = {
     **dict.fromkeys(("s", "sec", "second"), 1),
     **dict.fromkeys(("min", "minute"), 60),
@@ -23,19 +25,22 @@ MONTHS = {
 
 
 def parse_since(text: str, name: str) -> datetime:
-    """Parse the time of a query: a date, or `1 day` for a day ago.
+    """Parse a query's time: a date, milliseconds, or `1 day` for a day ago.
 
     Raises:
-        ApiError: it is neither.
+        ApiError: it is none of these.
     """
     return _parse(text, name, -1)
 
 
 def parse_expiry(value: object) -> datetime | None:
-    """Parse a token's expiry: a date, or `3 month` from now; None for never.
+    """Parse a token's expiry: as a query's, but `3 month` is from now.
+
+    Returns:
+        None for never.
 
     Raises:
-        ApiError: it is neither.
+        ApiError: it is no time.
     """
     if value in (None, "", NEVER):
         return None
@@ -44,14 +49,17 @@ def parse_expiry(value: object) -> datetime | None:
 
 def _parse(text: str, name: str, sign: int) -> datetime:
     try:
-        # The Python SDK writes the UTC offset with a `+`, which query strings decode to a space.
-        match = RELATIVE.fullmatch(text.strip())
-        return _shifted(datetime.now(UTC), match, sign) if match else parse_moment(_clean(text))
+        if match := RELATIVE.fullmatch(text.strip()):
+            return _shifted(datetime.now(UTC), match, sign)
+        if MILLISECONDS.fullmatch(text.strip()):
+            return parse_moment(int(text))
+        return parse_moment(_clean(text))
     except (RecordError, ValueError, OverflowError) as error:
         raise ApiError(f"Invalid {name.replace('_', ' ')}") from error
 
 
 def _clean(text: str) -> str:
+    # The Python SDK writes the UTC offset with a `+`, which query strings decode to a space.
     text = text.strip()
     return re.sub(r"(\d) (\d\d:?\d\d)$", r"\1+\2", text) if text.count(":") > 2 else text
 

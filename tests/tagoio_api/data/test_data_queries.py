@@ -1,0 +1,53 @@
+"""Parameters of the data routes, in every form that clients send."""
+
+import pytest
+
+from tests.tagoio_api.conftest import Sensor
+
+DAYS = ("2024-03-01", "2024-03-02", "2024-03-03")
+# Noon of the second day, in milliseconds since 1970.
+NOON = 1_709_380_800_000
+
+
+@pytest.fixture
+def days(sensor: Sensor) -> dict[str, str]:
+    """Three records, a day apart; their ids by value."""
+    sensor.post("/data", [{"variable": "t", "value": day, "time": day} for day in DAYS])
+    return {record["value"]: record["id"] for record in sensor.get("/data")}
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        (f"start_date={NOON}", DAYS[2:]),
+        (f"end_date={NOON}", DAYS[:2]),
+        ("start_date=-100000000000", DAYS),
+        # A date without hyphens is a date, not a number.
+        ("start_date=20240302", DAYS[1:]),
+    ],
+)
+def test_a_bound_may_be_in_milliseconds(
+    sensor: Sensor, days: dict[str, str], query: str, found: tuple[str, ...]
+) -> None:
+    read = sensor.get(f"/data?ordination=ascending&{query}")
+    assert tuple(record["value"] for record in read) == found
+
+
+@pytest.mark.parametrize("query", ["start_date=1" + "0" * 15, "start_date=253402300800000"])
+def test_milliseconds_beyond_the_calendar_are_refused(sensor: Sensor, query: str) -> None:
+    assert sensor.call("GET", f"/data?{query}") == (400, "Invalid start date")
+
+
+def test_ids_may_be_separated_by_commas(sensor: Sensor, days: dict[str, str]) -> None:
+    some = ",".join(days[day] for day in DAYS[:2])
+    assert {record["value"] for record in sensor.get(f"/data?ids={some}")} == set(DAYS[:2])
+
+
+@pytest.mark.parametrize(
+    "query", ["count", "sum&start_date=2024-01-01", "aggregate&interval=day&function=sum"]
+)
+@pytest.mark.parametrize("qty", ["0", "10001"])
+def test_a_query_without_records_ignores_qty(sensor: Sensor, query: str, qty: str) -> None:
+    sensor.post("/data", {"variable": "t", "value": 1, "time": "2024-03-01"})
+    found = sensor.get(f"/data?query={query}&qty={qty}")
+    assert found == 1 or found[0]["value"] == 1
