@@ -7,14 +7,13 @@ way. For old tokens, only keyed hashes and the last four characters are known.
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-import numpy.typing as npt
 from django.utils import timezone
 from psycopg import Connection
 
+from backups_portal.identity.token_list import ListedToken, tokens_replacing
 from backups_portal.lib import pgsession
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.ids import variable_id, variable_number
@@ -47,79 +46,43 @@ Pairs = Iterator[tuple[str, str]]
 Hashed = tuple[int, int, int]
 
 
-@dataclass(frozen=True)
-class NewToken:
-    """A token that replaced another.
-
-    Attributes:
-        resource: The id of its device or analysis; "" for a profile token.
-    """
-
-    kind: str
-    resource: str
-    name: str
-    old_last_four: str
-    new_last_four: str
-
-
-def list_tokens(connection: Connection, *, old: str | None = None) -> list[NewToken]:
-    """List the tokens that replaced others, or only the one that replaced `old`.
-
-    Args:
-        old: The old token's value; only its keyed hash is compared.
-    """
-    hashed = keyring().digest(old) if old else None
-    rows = connection.execute(
-        """SELECT kind, coalesce(device_id::text, analysis_id::text, ''), name, old_last_four,
-                  last_four
-           FROM token_origin JOIN token ON token.id = token_id
-           WHERE %(hash)s::bytea IS NULL OR old_hash = %(hash)s::bytea
-           ORDER BY kind, 2, token.id""",
-        {"hash": hashed},
-    )
-    return [NewToken(*row) for row in rows]
-
-
-def find_new(project: Project, old: str) -> tuple[list[NewToken], str | None]:
+def find_new(project: Project, old: str) -> tuple[list[ListedToken], str | None]:
     """Find the replacement of an old token, or else of an old variable id.
 
     Raises:
         psycopg.Error: a database cannot be read.
     """
     with pgsession.connect(project_dsn(project), settings=pgsession.PAGE) as connection:
-        if tokens := list_tokens(connection, old=old):
+        if tokens := tokens_replacing(connection, old, keys=keyring()):
             return tokens, None
-    return [], find_variable(project, old)
+    return [], next((new for _, new in variables_of(project, old_id=old)), None)
 
 
-def variables_of_restore(restore: Restore) -> Pairs:
-    """Pair old and new ids of all variables of a restore, by segment."""
+def variables_of(project: Project, *, old_id: str | None = None) -> Pairs:
+    """Pair old and new ids of all variables that came from other projects, or of one."""
+    restores = Restore.objects.select_related("snapshot__project", "project")
+    for restore in restores.filter(project=project):
+        yield from variables_of_restore(restore, old_id=old_id)
+    for transfer in transfers_into(project):
+        yield from variables_of_transfer(transfer, old_id=old_id)
+
+
+def variables_of_restore(restore: Restore, *, old_id: str | None = None) -> Pairs:
+    """Pair old and new ids of a restore's variables, by segment, or of one variable."""
     if restore.project is None:
         return
     old, new = restore.snapshot.project.prefix, restore.project.prefix
-    for first, numbers in _segments(restore):
-        for place, number in enumerate(numbers.tolist()):
-            yield variable_id(old, number), variable_id(new, first + place)
-
-
-def variable_of_restore(restore: Restore, old_id: str) -> str | None:
-    """Find the new id of a variable; None if it was not in the backup."""
-    number = variable_number(restore.snapshot.project.prefix, old_id)
-    if number is None or restore.project is None:
-        return None
-    for first, numbers in _segments(restore):
-        if len(places := np.flatnonzero(numbers == number)):
-            return variable_id(restore.project.prefix, first + int(places[0]))
-    return None
-
-
-def _segments(restore: Restore) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    wanted = None if old_id is None else variable_number(old, old_id)
+    if old_id is not None and wanted is None:
+        return
     storage = reading_storage()
-    manifest = load_manifest(storage, restore.snapshot)
-    for job in number_segments(manifest.of("variable")):
-        if job.segment.rows:
-            rows = read_segment(storage, job.segment)
-            yield job.first_number, rows["id"].to_numpy()
+    for job in number_segments(load_manifest(storage, restore.snapshot).of("variable")):
+        if not job.segment.rows:
+            continue
+        numbers = read_segment(storage, job.segment)["id"].to_numpy()
+        places = np.arange(len(numbers)) if wanted is None else np.flatnonzero(numbers == wanted)
+        for place, number in zip(places.tolist(), numbers[places].tolist(), strict=True):
+            yield variable_id(old, number), variable_id(new, job.first_number + place)
 
 
 def variables_of_transfer(transfer: Transfer, *, old_id: str | None = None) -> Pairs:
@@ -207,15 +170,3 @@ def transfers_into(project: Project) -> list[Transfer]:
     return list(
         Transfer.objects.select_related("source", "target").filter(target=project, has_ledger=True)
     )
-
-
-def find_variable(project: Project, old_id: str) -> str | None:
-    """Find this project's id of a variable from another project."""
-    restore = Restore.objects.select_related("snapshot__project", "project").filter(project=project)
-    for made in restore:
-        if found := variable_of_restore(made, old_id):
-            return found
-    for transfer in transfers_into(project):
-        for _, found in variables_of_transfer(transfer, old_id=old_id):
-            return found
-    return None

@@ -1,6 +1,5 @@
 """The page that finds the replacement of an old id or token, and the export of all ids."""
 
-from collections.abc import Iterator
 from itertools import chain
 
 import psycopg
@@ -8,15 +7,9 @@ from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from backups_portal.identity.id_lookup import (
-    find_new,
-    transfers_into,
-    variables_of_restore,
-    variables_of_transfer,
-)
+from backups_portal.identity.id_lookup import find_new, transfers_into, variables_of
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.database_dsn import why_silent
-from backups_portal.projects.models import Project
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.ui.form_views import RefusingFormView
 from backups_portal.ui.streamed_export import ExportedFileView, csv_response
@@ -67,14 +60,5 @@ class VariablesCsvView(ProjectPermissionMixin, ExportedFileView):
     """The map of variable ids as CSV, for the restore and the transfers."""
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
-        lines = (f"{old},{new}\r\n" for old, new in _all_variables(self.project))
+        lines = (f"{old},{new}\r\n" for old, new in variables_of(self.project))
         return csv_response("variables.csv", chain(["old,new\r\n"], lines))
-
-
-def _all_variables(project: Project) -> Iterator[tuple[str, str]]:
-    for restore in Restore.objects.select_related("snapshot__project", "project").filter(
-        project=project
-    ):
-        yield from variables_of_restore(restore)
-    for transfer in transfers_into(project):
-        yield from variables_of_transfer(transfer)

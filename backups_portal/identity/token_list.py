@@ -76,6 +76,14 @@ def all_tokens(connection: Connection) -> Iterator[ListedToken]:
     return iter(cursor.execute(f"{FIELDS} {FOUND} {ORDERED}".encode(), {"sought": ""}))
 
 
+def tokens_replacing(connection: Connection, old: str, *, keys: Keyring) -> list[ListedToken]:
+    """Find what replaced a token by its value; only the keyed hash is compared."""
+    query = f"{FIELDS} {FOUND} AND old_hash = %(hash)s {ORDERED}"
+    with connection.cursor(row_factory=class_row(ListedToken)) as cursor:
+        values = {"sought": "", "hash": keys.digest(old)}
+        return cursor.execute(query.encode(), values).fetchall()
+
+
 def reveal_token(
     connection: Connection, token_id: str, *, keys: Keyring
 ) -> tuple[ListedToken, str] | None:

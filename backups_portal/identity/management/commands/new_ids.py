@@ -7,6 +7,7 @@ from django.core.management.base import CommandError
 
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.identity.id_lookup import find_new
+from backups_portal.identity.token_list import ListedToken
 from backups_portal.projects.command_lookup import find_project
 from backups_portal.projects.models import Project
 
@@ -28,9 +29,14 @@ class Command(OperatorCommand):
         if not tokens and variable is None:
             raise CommandError(f"Nothing in {project.slug} replaces this id or token.")
         if options["json"]:
-            result = {"variable": variable, "tokens": [vars(token) for token in tokens]}
-            self.write_json(result)
+            self.write_json({"variable": variable, "tokens": [_as_json(token) for token in tokens]})
         elif variable:
             self.stdout.write(variable)
-        for token in [] if options["json"] else tokens:
-            self.stdout.write(f"{token.kind} {token.resource} {token.name}: …{token.new_last_four}")
+        else:
+            for one in tokens:
+                self.stdout.write(f"{one.kind} {one.resource_id} {one.name}: …{one.new_last_four}")
+
+
+def _as_json(token: ListedToken) -> dict[str, str]:
+    same = ("kind", "name", "old_last_four", "new_last_four")
+    return {"resource": token.resource_id, **{name: getattr(token, name) for name in same}}
