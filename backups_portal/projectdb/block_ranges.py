@@ -7,10 +7,12 @@ have replaced it (decisions 0002 and 0043).
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import psycopg
-from psycopg import Connection, sql
+from psycopg import Connection
+
+from backups_portal.projectdb.named_statements import execute_named
 
 # The key of an advisory lock; any number of our own would do: "bb" in ASCII.
 REBUILD_LOCK = 0x6262
@@ -18,8 +20,6 @@ REBUILD_LOCK = 0x6262
 PATIENCE_SECONDS = 30.0
 MAX_DEADLOCKS = 5
 LOOK_SECONDS = 0.2
-# The name of an index until it replaces the current one.
-DRAFT = "{}_draft"
 SEVERAL, ONE = "_minmax_multi_ops", "_minmax_ops"
 
 
@@ -43,8 +43,8 @@ class BlockRanges:
 
     @property
     def draft(self) -> str:
-        """The name of the index while it is being built."""
-        return DRAFT.format(self.name)
+        """Its name until it replaces the current index."""
+        return f"{self.name}_draft"
 
 
 BLOCK_RANGES = (
@@ -120,12 +120,10 @@ def _replace(inside: Connection, index: BlockRanges) -> bool:
         return False
     if draft != (True, True):
         _drop(inside, index.draft)
-        _create(inside, index)
+        execute_named(inside, CREATE, **asdict(index), draft=index.draft)
     _drop(inside, index.name)
-    inside.execute(
-        sql.SQL("ALTER INDEX {} RENAME TO {}").format(
-            sql.Identifier(index.draft), sql.Identifier(index.name)
-        )
+    execute_named(
+        inside, "ALTER INDEX {draft} RENAME TO {name}", draft=index.draft, name=index.name
     )
     return True
 
@@ -154,15 +152,5 @@ def _state(inside: Connection, name: str) -> tuple[bool, bool] | None:
     return (bool(row[0]), bool(row[1])) if row else None
 
 
-def _create(inside: Connection, index: BlockRanges) -> None:
-    inside.execute(
-        sql.SQL(CREATE).format(
-            draft=sql.Identifier(index.draft),
-            column=sql.Identifier(index.column),
-            operators=sql.Identifier(index.operators),
-        )
-    )
-
-
 def _drop(inside: Connection, name: str) -> None:
-    inside.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(name)))
+    execute_named(inside, "DROP INDEX CONCURRENTLY IF EXISTS {name}", name=name)

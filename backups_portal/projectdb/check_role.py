@@ -16,6 +16,7 @@ from psycopg import Connection, sql
 from backups_portal.lib import pgsession
 from backups_portal.lib.scram import make_verifier
 from backups_portal.projectdb.database_url import database_url
+from backups_portal.projectdb.named_statements import execute_named
 from backups_portal.projectdb.provisioning import checks_role, database_name
 
 # All that checks read.
@@ -71,37 +72,27 @@ def make_check_role(url: str, *, prefix: str, settings: Mapping[str, str]) -> st
         psycopg.Error: the server refuses, or is gone.
     """
     names, password = _names(prefix), secrets.token_urlsafe(24)
-    verifier = sql.Literal(make_verifier(password))
     until = (datetime.now(UTC) + VALID_FOR).isoformat()
     with _inside(url, prefix) as connection, connection.transaction():
-        connection.execute(
-            sql.SQL(
-                "CREATE ROLE {role} LOGIN NOINHERIT CONNECTION LIMIT 1 PASSWORD {password}"
-                " VALID UNTIL {until}"
-            ).format(**names, password=verifier, until=sql.Literal(until))
+        execute_named(
+            connection,
+            "CREATE ROLE {role} LOGIN NOINHERIT CONNECTION LIMIT 1 PASSWORD {password}"
+            " VALID UNTIL {until}",
+            "GRANT CONNECT ON DATABASE {database} TO {role}",
+            "GRANT USAGE ON SCHEMA public TO {role}",
+            **names,
+            password=sql.Literal(make_verifier(password)),
+            until=sql.Literal(until),
         )
         for name, value in settings.items():
             # Set on the role too, so that they apply to any other session that it might open.
-            connection.execute(
-                sql.SQL("ALTER ROLE {role} SET {name} TO {value}").format(
-                    **names, name=sql.Identifier(name), value=sql.Literal(value)
-                )
-            )
-        connection.execute(
-            sql.SQL("GRANT CONNECT ON DATABASE {database} TO {role}").format(**names)
-        )
-        connection.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {role}").format(**names))
+            statement = "ALTER ROLE {role} SET {name} TO {value}"
+            execute_named(connection, statement, **names, name=name, value=sql.Literal(value))
         for table, columns in READABLE.items():
-            connection.execute(
-                sql.SQL("GRANT SELECT ({columns}) ON {table} TO {role}").format(
-                    **names,
-                    columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
-                    table=sql.Identifier(table),
-                )
-            )
-    return database_url(
-        url, database=database_name(prefix), user=checks_role(prefix), password=password
-    )
+            listed = sql.SQL(", ").join(map(sql.Identifier, columns))
+            statement = "GRANT SELECT ({columns}) ON {table} TO {role}"
+            execute_named(connection, statement, **names, table=table, columns=listed)
+    return database_url(url, database=names["database"], user=names["role"], password=password)
 
 
 def drop_check_role(url: str, *, prefix: str) -> None:
@@ -112,22 +103,19 @@ def drop_check_role(url: str, *, prefix: str) -> None:
     Raises:
         psycopg.Error: the server refuses, or is gone.
     """
-    names = _names(prefix)
     with _inside(url, prefix) as connection, connection.transaction():
-        for statement in (
+        execute_named(
+            connection,
             "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role}",
             "REVOKE ALL ON SCHEMA public FROM {role}",
             "REVOKE ALL ON DATABASE {database} FROM {role}",
             "DROP ROLE {role}",
-        ):
-            connection.execute(sql.SQL(statement).format(**names))
+            **_names(prefix),
+        )
 
 
-def _names(prefix: str) -> dict[str, sql.Identifier]:
-    return {
-        "role": sql.Identifier(checks_role(prefix)),
-        "database": sql.Identifier(database_name(prefix)),
-    }
+def _names(prefix: str) -> dict[str, str]:
+    return {"role": checks_role(prefix), "database": database_name(prefix)}
 
 
 @contextmanager

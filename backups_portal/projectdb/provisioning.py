@@ -26,6 +26,7 @@ from backups_portal.projectdb.cluster_names import (
 )
 from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.lock_holders import find_visitor
+from backups_portal.projectdb.named_statements import execute_named
 from backups_portal.projectdb.schema_version import SCHEMA_VERSION
 
 # The base of templates, if a superuser has made it (large_objects.sql).
@@ -104,22 +105,26 @@ def ensure_group(connection: Connection, installation: str) -> None:
     group = group_role(installation)
     found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [group])
     if found.fetchone() is None:
-        connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(group)))
+        execute_named(connection, "CREATE ROLE {group} NOLOGIN", group=group)
 
 
 def _create_template(connection: Connection, url: str, template: str, group: str) -> None:
     # Fill it under another name, then rename it, so that a half-made template is never used.
-    draft = sql.Identifier(f"{template}_draft")
-    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(draft))
-    base = sql.Identifier(BASE if _exists(connection, BASE) else "template0")
-    connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(draft, base))
-    with pgsession.connect(database_url(url, database=f"{template}_draft")) as inside:
+    draft = f"{template}_draft"
+    execute_named(
+        connection,
+        "DROP DATABASE IF EXISTS {draft} WITH (FORCE)",
+        "CREATE DATABASE {draft} TEMPLATE {base}",
+        draft=draft,
+        base=BASE if _exists(connection, BASE) else "template0",
+    )
+    with pgsession.connect(database_url(url, database=draft)) as inside:
         for file in (SCHEMA, TRACKING, LEDGER):
             inside.execute(file.read_bytes())
         grant_rights(inside, group)
         close_large_objects(inside)
-    connection.execute(
-        sql.SQL("ALTER DATABASE {} RENAME TO {}").format(draft, sql.Identifier(template))
+    execute_named(
+        connection, "ALTER DATABASE {draft} RENAME TO {template}", draft=draft, template=template
     )
 
 
@@ -145,16 +150,12 @@ def drop_older_templates(url: str, installation: str) -> list[str]:
         ).fetchall()
         for (name,) in rows:
             with suppress(psycopg.errors.ObjectInUse, psycopg.errors.LockNotAvailable):
-                connection.execute(
-                    sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(str(name)))
-                )
+                execute_named(connection, "DROP DATABASE IF EXISTS {name}", name=str(name))
                 dropped.append(str(name))
         with suppress(
             psycopg.errors.DependentObjectsStillExist, psycopg.errors.InsufficientPrivilege
         ):
-            connection.execute(
-                sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(SHARED_GROUP))
-            )
+            execute_named(connection, "DROP ROLE IF EXISTS {group}", group=SHARED_GROUP)
     return dropped
 
 
@@ -165,8 +166,7 @@ def grant_rights(inside: Connection, group: str) -> None:
         group: The group that these roles belong to.
     """
     internal = sql.SQL(", ").join(map(sql.Identifier, INTERNAL_TABLES))
-    for statement in GRANTS:
-        inside.execute(sql.SQL(statement).format(role=sql.Identifier(group), internal=internal))
+    execute_named(inside, *GRANTS, role=group, internal=internal)
 
 
 def close_large_objects(inside: Connection) -> None:
@@ -214,18 +214,15 @@ def create_database(
             with connection.transaction():
                 create_role(connection, name, password, group_role(installation))
                 _comment(connection, name, f"{_mark(installation)}{datetime.now(UTC).isoformat()}")
-            for statement in (
+            execute_named(
+                connection,
                 "CREATE DATABASE {name} TEMPLATE {template} STRATEGY {strategy}",
                 "REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC",
                 "GRANT CONNECT ON DATABASE {name} TO {name}",
-            ):
-                connection.execute(
-                    sql.SQL(statement).format(
-                        name=sql.Identifier(name),
-                        template=sql.Identifier(template),
-                        strategy=sql.Identifier(STRATEGY),
-                    )
-                )
+                name=name,
+                template=template,
+                strategy=STRATEGY,
+            )
         with pgsession.connect(database_url(url, database=name)) as inside:
             inside.execute(
                 "INSERT INTO instance (prefix, schema_version) VALUES (%s, %s)",
@@ -275,10 +272,12 @@ def create_role(connection: Connection, name: str, password: str, group: str) ->
         group: The group that holds these rights.
         password: Random bytes and not a password that a person chose, as it is hashed only once.
     """
-    connection.execute(
-        sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}").format(
-            sql.Identifier(name), sql.Literal(make_verifier(password)), sql.Identifier(group)
-        )
+    execute_named(
+        connection,
+        "CREATE ROLE {name} LOGIN PASSWORD {password} IN ROLE {group}",
+        name=name,
+        password=sql.Literal(make_verifier(password)),
+        group=group,
     )
 
 
@@ -320,18 +319,14 @@ def _mark(made_by: str) -> str:
 
 
 def _comment(connection: Connection, role: str, text: str | None) -> None:
-    connection.execute(
-        sql.SQL("COMMENT ON ROLE {} IS {}").format(sql.Identifier(role), sql.Literal(text))
-    )
+    execute_named(connection, "COMMENT ON ROLE {role} IS {text}", role=role, text=sql.Literal(text))
 
 
 def _close_to_the_public(connection: Connection) -> None:
     """Revoke PUBLIC's right to connect to every database of this role."""
     for name in _open_databases(connection):
         try:
-            connection.execute(
-                sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name))
-            )
+            execute_named(connection, "REVOKE CONNECT ON DATABASE {name} FROM PUBLIC", name=name)
         except (psycopg.errors.InternalError_, psycopg.errors.InvalidCatalogName):
             # Another session changed or dropped it at the same moment, most likely for the same
             # purpose. PostgreSQL reports a row that two sessions changed as XX000 only.
@@ -362,14 +357,13 @@ def drop_database(url: str, *, prefix: str, on_dropped: Callable[[], None] = lam
     Raises:
         psycopg.Error: the server cannot be reached or refuses.
     """
-    name = sql.Identifier(database_name(prefix))
+    name = database_name(prefix)
     with on_server(url) as connection:
         # Without the lock, one of two sessions that drop a role at once gets an error.
         number = int.from_bytes(bytes.fromhex(prefix), signed=True)
         connection.execute("SELECT pg_advisory_lock(%s, %s)", [DROP_LOCK, number])
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+        execute_named(connection, "DROP DATABASE IF EXISTS {name} WITH (FORCE)", name=name)
         on_dropped()
         # Drop the database's own role last: while it exists, sweeps find what else is left.
-        checks = sql.Identifier(checks_role(prefix))
-        for role in (checks, name):
-            connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(role))
+        for role in (checks_role(prefix), name):
+            execute_named(connection, "DROP ROLE IF EXISTS {role}", role=role)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import LiteralString
 
 import psycopg
-from psycopg import Connection, sql
+from psycopg import Connection
 
 from backups_portal.projectdb.cluster_names import GROUP_OF, TRACKING, group_of, group_role
 from backups_portal.projectdb.excluded_settings import remove_excluded_settings
+from backups_portal.projectdb.named_statements import execute_named
 from backups_portal.projectdb.provisioning import (
     OPEN_LARGE_OBJECTS,
     TEMPLATE_LOCK,
@@ -130,16 +131,11 @@ def _move_to_own_group(inside: Connection, installation: str) -> bool:
             return False
         ensure_group(inside, installation)
         grant_rights(inside, own)
-        names = {
-            "own": sql.Identifier(own),
-            "shared": sql.Identifier(shared),
-            # A project's role has the name of its database.
-            "role": sql.Identifier(inside.info.dbname),
-        }
-        for statement in LEAVE_GROUP:
-            inside.execute(sql.SQL(statement).format(**names))
+        # A project's role has the name of its database.
+        names = {"own": own, "shared": shared, "role": inside.info.dbname}
+        execute_named(inside, *LEAVE_GROUP, **names)
         # Only the role that granted the membership may revoke it. If another role did, the
         # membership stays but means nothing: the group no longer has any rights here.
         with suppress(psycopg.errors.InsufficientPrivilege), inside.transaction():
-            inside.execute(sql.SQL("REVOKE {shared} FROM {role}").format(**names))
+            execute_named(inside, "REVOKE {shared} FROM {role}", **names)
     return True

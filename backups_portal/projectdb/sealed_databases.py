@@ -11,11 +11,12 @@ there, but begins no session and writes to none of our tables.
 import time
 from dataclasses import asdict, dataclass
 
-from psycopg import Connection, sql
+from psycopg import Connection
 from psycopg.rows import dict_row
 
 from backups_portal.projectdb.cluster_names import group_role, schema_name
 from backups_portal.projectdb.database_url import database_url
+from backups_portal.projectdb.named_statements import execute_named
 from backups_portal.projectdb.provisioning import create_role, database_name, on_server
 
 # Seconds that the last sessions of a database may take to end.
@@ -57,18 +58,18 @@ def close_database(url: str, *, prefix: str) -> Seal:
         psycopg.Error: the server cannot be reached or refuses.
         SealBrokenError: a session does not leave it.
     """
-    name = sql.Identifier(database_name(prefix))
     with on_server(url) as connection:
         # A session reports its counts before it ends, so wait until all have.
         _wait_until_left(connection, prefix)
         with on_server(database_url(url, database=database_name(prefix))) as inside:
             writes = _count_writes(inside)
-        for statement in (
+        execute_named(
+            connection,
             "ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false",
             "REVOKE ALL ON DATABASE {name} FROM {name}",
             "DROP ROLE {name}",
-        ):
-            connection.execute(sql.SQL(statement).format(name=name))
+            name=database_name(prefix),
+        )
         _wait_until_left(connection, prefix)
         return _read_seal(connection, prefix, writes)
 
@@ -93,19 +94,17 @@ def take_over_database(
         SealBrokenError: it has changed; this call has not touched it.
         psycopg.Error: the server cannot be reached or refuses; the database may have either name.
     """
-    names = {
-        "old": sql.Identifier(database_name(old)),
-        "new": sql.Identifier(database_name(new)),
-    }
+    names = {"old": database_name(old), "new": database_name(new)}
     with on_server(url) as connection:
         _check(connection, old, seal)
-        connection.execute(sql.SQL("ALTER DATABASE {old} RENAME TO {new}").format(**names))
-        create_role(connection, database_name(new), password, group_role(installation))
-        for statement in (
+        execute_named(connection, "ALTER DATABASE {old} RENAME TO {new}", **names)
+        create_role(connection, names["new"], password, group_role(installation))
+        execute_named(
+            connection,
             "GRANT CONNECT ON DATABASE {new} TO {new}",
             "ALTER DATABASE {new} WITH ALLOW_CONNECTIONS true",
-        ):
-            connection.execute(sql.SQL(statement).format(**names))
+            **names,
+        )
 
 
 def _check(connection: Connection, prefix: str, seal: Seal) -> None:
