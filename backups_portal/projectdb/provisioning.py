@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -48,15 +47,6 @@ class ProvisioningError(Exception):
     def __init__(self, message: str, *, cause: Cause) -> None:
         super().__init__(message)
         self.cause = cause
-
-
-@dataclass(frozen=True)
-class Provisioned:
-    """A new main database and the role that enters it."""
-
-    database: str
-    role: str
-    password: str
 
 
 def database_name(prefix: str) -> str:
@@ -191,7 +181,7 @@ def ensure_ledger(inside: Connection) -> None:
 
 def create_database(
     url: str, *, prefix: str, password: str, project_name: str, installation: str
-) -> Provisioned:
+) -> None:
     """Make a main database, and a role that can enter no other one.
 
     Args:
@@ -230,7 +220,6 @@ def create_database(
             )
             inside.execute("INSERT INTO profile (name) VALUES (%s)", [project_name])
             inside.execute("INSERT INTO run_settings (name) VALUES (%s)", [project_name])
-    return Provisioned(database=name, role=name, password=password)
 
 
 @contextmanager
