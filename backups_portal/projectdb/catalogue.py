@@ -6,28 +6,23 @@ out of backups nor silently let in.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
 
 from backups_portal.projectdb.columns import Column, ColumnType
 
 
-class Treatment(Enum):
-    """What happens to a column when a snapshot is taken and restored."""
-
-    KEPT = "kept"
-    # The snapshot keeps the old value for the old → new map; the new database makes its own.
-    REGENERATED = "regenerated"
-    EXCLUDED = "excluded"
-
-
 @dataclass(frozen=True)
 class Exclusion:
-    """Columns that a snapshot lacks or that a restore regenerates, and why."""
+    """Columns that a snapshot lacks or that a restore regenerates, and why.
 
-    treatment: Treatment
+    Attributes:
+        is_noted: Whether the snapshot keeps the old value for the old → new map; the new database
+            makes its own.
+    """
+
     reason: str
     columns: tuple[str, ...]
+    is_noted: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ class Table:
     label: str
     columns: tuple[str, ...] = ()
     key: tuple[str, ...] = ("id",)
-    exclusions: tuple[Exclusion, ...] = field(default=())
+    exclusions: tuple[Exclusion, ...] = ()
     excluded: str = ""
     settings: tuple[str, ...] | None = ()
     excluded_settings: tuple[Exclusion, ...] = ()
@@ -72,7 +67,7 @@ class Table:
         return tuple(
             column
             for exclusion in self.exclusions
-            if exclusion.treatment is Treatment.REGENERATED
+            if exclusion.is_noted
             for column in exclusion.columns
         )
 
@@ -95,19 +90,13 @@ VARIABLE_IDS = "A restore gives every variable a new id."
 
 # Keys that clients read with an object, or know from elsewhere, and send back with it.
 EXCLUDED_SETTINGS = (
+    Exclusion(CODE, columns("console script scripts content code file_name version versions")),
+    Exclusion(FILES, columns("file files attachment attachments")),
     Exclusion(
-        Treatment.EXCLUDED,
-        CODE,
-        columns("console script scripts content code file_name version versions"),
-    ),
-    Exclusion(Treatment.EXCLUDED, FILES, columns("file files attachment attachments")),
-    Exclusion(
-        Treatment.EXCLUDED,
         TOKENS,
         columns("token tokens anonymous_token analysis_token password password_hash sealed_value"),
     ),
     Exclusion(
-        Treatment.EXCLUDED,
         COMPUTED,
         columns(
             "id profile account bucket created_at updated_at last_access last_triggered last_run"
@@ -206,23 +195,21 @@ TABLES: tuple[Table, ...] = (
         "variables",
         tuple(column.name for column in VARIABLE_COLUMNS if column.name != "id"),
         key=("series_id", "time", "id"),
-        exclusions=(Exclusion(Treatment.REGENERATED, VARIABLE_IDS, ("id",)),),
+        exclusions=(Exclusion(VARIABLE_IDS, ("id",), is_noted=True),),
     ),
     Table(
         "dashboard",
         "dashboards",
         columns("id label tags visible arrangement tabs settings created_at updated_at"),
         settings=None,
-        excluded_settings=(Exclusion(Treatment.EXCLUDED, COMPUTED, columns("widgets shared")),),
+        excluded_settings=(Exclusion(COMPUTED, columns("widgets shared")),),
     ),
     Table(
         "widget",
         "widgets",
         columns("id dashboard_id settings"),
         settings=None,
-        excluded_settings=(
-            Exclusion(Treatment.EXCLUDED, COMPUTED, columns("dashboard dashboard_id")),
-        ),
+        excluded_settings=(Exclusion(COMPUTED, columns("dashboard dashboard_id")),),
     ),
     Table(
         "action",
@@ -264,8 +251,8 @@ TABLES: tuple[Table, ...] = (
         columns("singleton name settings updated_at"),
         key=("singleton",),
         settings=None,
-        excluded_settings=(Exclusion(Treatment.EXCLUDED, COMPUTED, ("url",)),),
-        exclusions=(Exclusion(Treatment.EXCLUDED, TOKENS, ("anonymous_token_hash",)),),
+        excluded_settings=(Exclusion(COMPUTED, ("url",)),),
+        exclusions=(Exclusion(TOKENS, ("anonymous_token_hash",)),),
     ),
     Table(
         "run_user",
@@ -301,8 +288,8 @@ TABLES: tuple[Table, ...] = (
         columns("id kind device_id analysis_id name permission serie_number expires_at created_at"),
         exclusions=(
             # Only its keyed hash and its last four characters are kept; neither grants access.
-            Exclusion(Treatment.REGENERATED, TOKENS, ("hash", "last_four")),
-            Exclusion(Treatment.EXCLUDED, TOKENS, ("sealed_value", "last_used_at")),
+            Exclusion(TOKENS, ("hash", "last_four"), is_noted=True),
+            Exclusion(TOKENS, ("sealed_value", "last_used_at")),
         ),
     ),
 )
