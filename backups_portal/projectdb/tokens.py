@@ -1,9 +1,10 @@
-"""Create, seal and look up the tokens of a project, by keyed hash."""
+"""Create, seal, list, look up and revoke the tokens of a project."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from psycopg import Connection
+from psycopg.rows import class_row
 
 from backups_portal.lib.crypto import Keyring
 from backups_portal.projectdb.ids import new_resource_id, new_token_uuid
@@ -13,6 +14,7 @@ KIND_PREFIXES = {"profile": "p-", "analysis": "a-", "device": ""}
 # Published programs demand this many characters of every token, including the two of a kind's
 # prefix. Older tokens of profiles and analyses have two more, and still work.
 CHARACTERS = 36
+NAME_LENGTH = 100
 SEAL_PURPOSE = "token"
 # What each permission of a token allows, for every kind of token.
 RIGHTS = {
@@ -158,3 +160,48 @@ def note_use(connection: Connection, token_id: str) -> None:
 def reveal(sealed_value: bytes, *, keys: Keyring) -> str:
     """Return a token's value, for token lists of the API and for a page."""
     return keys.open(sealed_value, SEAL_PURPOSE)
+
+
+LISTED = """id::text, name, permission, last_four, created_at, expires_at, last_used_at,
+    coalesce(expires_at <= now(), false) AS has_expired"""
+
+
+@dataclass(frozen=True)
+class ProfileToken:
+    """A token as its owner sees it later: without its value."""
+
+    id: str
+    name: str
+    permission: str
+    last_four: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    has_expired: bool
+
+
+def list_profile_tokens(connection: Connection) -> list[ProfileToken]:
+    """List every token of the profile, newest first, expired ones too."""
+    with connection.cursor(row_factory=class_row(ProfileToken)) as cursor:
+        return cursor.execute(
+            f"SELECT {LISTED} FROM token WHERE kind = 'profile' ORDER BY created_at DESC, id DESC"  # noqa: S608
+        ).fetchall()
+
+
+def has_profile_token(connection: Connection, name: str) -> bool:
+    """Tell whether a token of the profile has this name, ignoring case."""
+    return (
+        connection.execute(
+            "SELECT 1 FROM token WHERE kind = 'profile' AND lower(name) = lower(%s)", [name]
+        ).fetchone()
+        is not None
+    )
+
+
+def delete_profile_token(connection: Connection, token_id: str) -> ProfileToken | None:
+    """Revoke a token of the profile; None if there is none."""
+    with connection.cursor(row_factory=class_row(ProfileToken)) as cursor:
+        return cursor.execute(
+            f"DELETE FROM token WHERE kind = 'profile' AND id::text = %s RETURNING {LISTED}",  # noqa: S608
+            [token_id],
+        ).fetchone()

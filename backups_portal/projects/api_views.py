@@ -10,7 +10,7 @@ from django.shortcuts import redirect
 from django.views.generic import View
 
 from backups_portal.accounts.reauthentication import RecentPasswordMixin
-from backups_portal.projectdb.profile_tokens import NAME_LENGTH
+from backups_portal.projectdb.tokens import NAME_LENGTH
 from backups_portal.projects.access import Permission, projects_with
 from backups_portal.projects.client_configuration import (
     PLACEHOLDER,

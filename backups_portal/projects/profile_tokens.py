@@ -12,9 +12,15 @@ from backups_portal.audit.recorder import record
 from backups_portal.lib import pgsession
 from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.refusals import RefusedError
-from backups_portal.projectdb import profile_tokens
-from backups_portal.projectdb.profile_tokens import ProfileToken
-from backups_portal.projectdb.tokens import NewToken, TokenGrant, create_token
+from backups_portal.projectdb.tokens import (
+    NewToken,
+    ProfileToken,
+    TokenGrant,
+    create_token,
+    delete_profile_token,
+    has_profile_token,
+    list_profile_tokens,
+)
 from backups_portal.projects.access import Permission, hold_right
 from backups_portal.projects.database_dsn import keyring, project_dsn, why_silent
 from backups_portal.projects.errors import DatabaseUnreachableError
@@ -33,7 +39,7 @@ def list_tokens(project: Project) -> list[ProfileToken]:
         DatabaseUnreachableError: the main database does not answer.
     """
     with _database(project) as connection:
-        return profile_tokens.list_profile_tokens(connection)
+        return list_profile_tokens(connection)
 
 
 def make_token(
@@ -49,7 +55,7 @@ def make_token(
     with transaction.atomic(), _database(project) as connection, connection.transaction():
         # Serialize, or a form that is sent twice makes two tokens of one name.
         connection.execute("LOCK TABLE token IN SHARE ROW EXCLUSIVE MODE")
-        if profile_tokens.has_profile_token(connection, name):
+        if has_profile_token(connection, name):
             raise RefusedError(
                 f"There is already a token named “{name}”. Revoke it, or choose another name.",
                 field="name",
@@ -77,7 +83,7 @@ def revoke_token(*, project: Project, actor: Account, token_id: str) -> ProfileT
         DatabaseUnreachableError: the main database does not answer.
     """
     with transaction.atomic(), _database(project) as connection, connection.transaction():
-        token = profile_tokens.delete_profile_token(connection, token_id)
+        token = delete_profile_token(connection, token_id)
         if token is not None:
             record(
                 action="token.revoked",

@@ -7,8 +7,7 @@ from ninja import Router
 from pydantic import Field
 
 from backups_portal.audit.recorder import record
-from backups_portal.projectdb.profile_tokens import delete_profile_token, list_profile_tokens
-from backups_portal.projectdb.tokens import find_token
+from backups_portal.projectdb.tokens import delete_profile_token, find_token, list_profile_tokens
 from backups_portal.tagoio_api.auth.account_auth import BY_API, sign_in
 from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, profile, profile_deletes
 from backups_portal.tagoio_api.envelope import NotFoundError
