@@ -1,7 +1,6 @@
 """Sign accounts in with e-mail and password, as the command line does."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 
 from django.db import transaction
@@ -12,7 +11,7 @@ from pydantic import Field
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
-from backups_portal.projectdb.tokens import NewToken, TokenGrant, create_token
+from backups_portal.projectdb.tokens import TokenGrant, create_token
 from backups_portal.projects.access import Permission, RightLostError, hold_right
 from backups_portal.projects.database_dsn import keyring
 from backups_portal.projects.models import Membership, Project
@@ -87,57 +86,36 @@ def profile_token(request: ApiRequest, body: TokenRequest) -> Row:
     if not found:
         raise NotFoundError("Profile")
     project = running_project(pk=found[0].project.pk)
-    maker = TokenMaker(request, account, project, borrow(request, project))
-    made = maker.make(body.name, "full", expires_at)
-    return {"token": made["token"], "name": body.name, "profile": project.profile_id, **made}
+    grant = TokenGrant("profile", name=body.name, expires_at=expires_at)
+    made = issue_token(request, account, project, borrow(request, project), grant)
+    return {"name": body.name, "profile": project.profile_id, **made}
 
 
-@dataclass(frozen=True)
-class TokenMaker:
-    """An account that creates profile tokens, if it owns the project."""
+def issue_token(
+    request: HttpRequest,
+    account: Account,
+    project: Project,
+    connection: Connection,
+    grant: TokenGrant,
+) -> Row:
+    """Create a profile token for an owner, and return the answer for the client.
 
-    request: HttpRequest
-    account: Account
-    project: Project
-    connection: Connection
-
-    def make(self, name: str, permission: str, expires_at: datetime | None) -> Row:
-        """Create a token, record it, and return the answer for the client.
-
-        Raises:
-            ApiError: the account is not an owner of the project.
-        """
-        token = self._create(
-            TokenGrant("profile", name=name, permission=permission, expires_at=expires_at)
-        )
-        expiry = dict.fromkeys(("expire_time", "expire_date"), expires_at or NEVER)
-        return {"token": token.value, "permission": permission, **expiry}
-
-    def _create(self, grant: TokenGrant) -> NewToken:
-        try:
-            with transaction.atomic(), self.connection.transaction():
-                token = create_token(self.connection, grant, keys=keyring())
-                # Holds the right until both transactions have ended.
-                hold_right(self.account, Permission.MANAGE_API, self.project)
-                self._record(
-                    "token.created",
-                    subject=grant.name,
-                    last_four=token.last_four,
-                    permission=grant.permission,
-                )
-        except RightLostError as error:
-            self._record("access.refused", subject=f"{self.request.method} {self.request.path}")
-            raise ApiError(OWNERS_ONLY, HTTPStatus.FORBIDDEN) from error
-        return token
-
-    def _record(self, action: str, *, subject: str, **details: str) -> None:
-        record(
-            action=action,
-            actor=self.account,
-            project=self.project,
-            subject=subject,
-            details={**details, **BY_API},
-        )
+    Raises:
+        ApiError: the account is not an owner of the project.
+    """
+    note = partial(record, actor=account, project=project)
+    try:
+        with transaction.atomic(), connection.transaction():
+            token = create_token(connection, grant, keys=keyring())
+            # Holds the right until both transactions have ended.
+            hold_right(account, Permission.MANAGE_API, project)
+            details = {"last_four": token.last_four, "permission": grant.permission, **BY_API}
+            note(action="token.created", subject=grant.name, details=details)
+    except RightLostError as error:
+        note(action="access.refused", subject=f"{request.method} {request.path}", details=BY_API)
+        raise ApiError(OWNERS_ONLY, HTTPStatus.FORBIDDEN) from error
+    expiry = dict.fromkeys(("expire_time", "expire_date"), grant.expires_at or NEVER)
+    return {"token": token.value, "permission": grant.permission, **expiry}
 
 
 @router.put("/account", auth=profile, summary="Edit the account")

@@ -7,13 +7,18 @@ from ninja import Router
 from pydantic import Field
 
 from backups_portal.audit.recorder import record
-from backups_portal.projectdb.tokens import delete_profile_token, find_token, list_profile_tokens
+from backups_portal.projectdb.tokens import (
+    TokenGrant,
+    delete_profile_token,
+    find_token,
+    list_profile_tokens,
+)
 from backups_portal.tagoio_api.auth.account_auth import BY_API, sign_in
 from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, profile, profile_deletes
 from backups_portal.tagoio_api.envelope import NotFoundError
 from backups_portal.tagoio_api.requests.time_expressions import NEVER, parse_expiry
 from backups_portal.tagoio_api.resources.resource_kinds import Row
-from backups_portal.tagoio_api.routes.accounts import SignIn, TokenMaker
+from backups_portal.tagoio_api.routes.accounts import SignIn, issue_token
 from backups_portal.tagoio_api.routes.profiles import own
 
 router = Router(tags=["Profiles"])
@@ -53,8 +58,8 @@ def make_token(request: ApiRequest, profile_id: str, body: NewProfileToken) -> R
     own(caller, profile_id)
     account = sign_in(request, body.email, body.password, body.pin_code)
     expires_at = parse_expiry(body.expire_time)
-    maker = TokenMaker(request, account, caller.project, caller.connection)
-    return maker.make(body.name, body.permission, expires_at)
+    grant = TokenGrant("profile", name=body.name, permission=body.permission, expires_at=expires_at)
+    return issue_token(request, account, caller.project, caller.connection, grant)
 
 
 @router.delete(ALL + "/{token}", auth=profile_deletes, summary="Revoke a token of a Profile")
