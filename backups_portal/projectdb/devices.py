@@ -36,7 +36,7 @@ def create_device(
         values: Columns of the device: its `name`, and a `type` unless it is mutable.
 
     Raises:
-        UnknownResourceError: a column is not a device's.
+        UnknownColumnError: a column is not a device's.
         psycopg.IntegrityError: such as an immutable device without chunk period and retention.
     """
     with connection.transaction():

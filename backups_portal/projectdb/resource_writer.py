@@ -19,19 +19,16 @@ READ_ONLY = frozenset(
 )
 
 
-class UnknownResourceError(ValueError):
-    """There is no such kind of resource, or it has no such column."""
+class UnknownColumnError(ValueError):
+    """The kind of resource has no such column."""
 
 
 def fold(table: str, body: Mapping[str, object]) -> JsonObject:
     """Turn a client's object into columns; other keys go into `settings`.
 
     Keys that a client cannot set, and keys that are not settings, are left out.
-
-    Raises:
-        UnknownResourceError: the table is not in the catalogue.
     """
-    names = _columns(table)
+    names = BY_NAME[table].columns
     own = set(names) - {"settings"}
     values = {key: value for key, value in body.items() if key in own - READ_ONLY}
     settings = kept_settings(
@@ -46,20 +43,13 @@ def kept_settings(table: str, settings: Mapping[str, object]) -> JsonObject:
     return {key: value for key, value in settings.items() if keeps(key)}
 
 
-def _columns(table: str) -> tuple[str, ...]:
-    known = BY_NAME.get(table)
-    if known is None:
-        raise UnknownResourceError(f"there is no resource {table}")
-    return known.columns
-
-
 def create(connection: Connection, table: str, **values: object) -> str:
     """Insert one resource; return its id, a new one unless given.
 
     Lists and objects are stored as JSON.
 
     Raises:
-        UnknownResourceError: the table or a column is not in the catalogue.
+        UnknownColumnError: the table has no such column.
         psycopg.IntegrityError: a constraint refuses it.
     """
     names = _check(table, values)
@@ -70,9 +60,9 @@ def create(connection: Connection, table: str, **values: object) -> str:
 
 
 def _check(table: str, values: Mapping[str, object]) -> tuple[str, ...]:
-    names = _columns(table)
+    names = BY_NAME[table].columns
     if unknown := sorted(values.keys() - set(names)):
-        raise UnknownResourceError(f"{table} has no {', '.join(unknown)}")
+        raise UnknownColumnError(f"{table} has no {', '.join(unknown)}")
     return names
 
 
@@ -106,7 +96,7 @@ def edit(
         parent: The column and the id of the parent that the resource must have.
 
     Raises:
-        UnknownResourceError: the table or a column is not in the catalogue.
+        UnknownColumnError: the table has no such column.
         psycopg.IntegrityError: a constraint refuses it.
     """
     names = _check(table, values)
