@@ -14,11 +14,11 @@ from backups_portal.projectdb.record_filter import Window
 from backups_portal.projectdb.record_reader import Device, Page
 from backups_portal.projectdb.record_writer import delete_of_device, send
 from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, Caller
-from backups_portal.tagoio_api.data.data_events import publish_data
 from backups_portal.tagoio_api.data.data_queries import DataQuery, parse_data_query
 from backups_portal.tagoio_api.envelope import ApiError, as_json, raw_success
 from backups_portal.tagoio_api.requests.json_bodies import body_of
 from backups_portal.tagoio_api.resources import page_cursors
+from backups_portal.tagoio_api.streams.events import publish_data
 
 UNKNOWN = "Invalid Device ID"
 TOO_LARGE = "The numbers come to more than double precision holds"

@@ -35,7 +35,7 @@ from backups_portal.tagoio_api.requests import query_strings
 from backups_portal.tagoio_api.requests.json_bodies import Body, Named, changes_of, from_base64
 from backups_portal.tagoio_api.resources.crud import Overrides, add_routes, folded, read_resource
 from backups_portal.tagoio_api.resources.resource_kinds import Kind, Row
-from backups_portal.tagoio_api.streams.events import Fate, publish
+from backups_portal.tagoio_api.streams.events import publish
 
 PURPOSE = "analysis script"
 MAX_TEXT = 1000
@@ -203,7 +203,7 @@ def run(request: ApiRequest, analysis_id: str, body: Scope = NOTHING) -> Row:
         raise ApiError("The analysis is not active")
     found = token_of(caller.connection, analysis_id, keys=caller.keys)
     caller.connection.execute("UPDATE analysis SET last_run = now() WHERE id = %s", [analysis_id])
-    fate = publish(
+    has_reached = publish(
         caller.project.prefix,
         f"analysis_trigger.{analysis_id}",
         "analysis_trigger",
@@ -214,7 +214,7 @@ def run(request: ApiRequest, analysis_id: str, body: Scope = NOTHING) -> Row:
             "token": found[0] if found else "",
         },
     )
-    if fate is Fate.LOST:
+    if not has_reached:
         raise ApiError(NOBODY_LISTENS)
     return {"analysis_token": found[0] if found and caller.covers(found[1]) else ""}
 

@@ -6,14 +6,16 @@ scripts that were not yet listening when it was published.
 """
 
 from collections.abc import Sequence
-from enum import Enum
+from datetime import UTC, datetime
 from functools import cache
 
 from redis import RedisError
 from redis.commands.core import Script
 
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.redis_client import redis_client
+from backups_portal.projectdb.ids import new_resource_id
 from backups_portal.tagoio_api.envelope import as_json
 
 log = get_logger(__name__)
@@ -21,6 +23,8 @@ log = get_logger(__name__)
 KEPT_SECONDS = 60
 # Limits per channel, so that no client can fill Redis.
 MAX_KEPT, MAX_KEPT_BYTES = 100, 32_000
+# The inspector shows this many characters of a payload.
+MAX_INSPECTED = 10_000
 NUMBER = "backups-portal:api:event-number"
 # Atomic, so that a client that begins to listen either receives an event or finds it among those
 # kept. Returns how many processes received it.
@@ -43,15 +47,6 @@ if #ARGV[1] <= tonumber(ARGV[4]) then
 end
 return heard
 """
-
-
-class Fate(Enum):
-    """The outcome of publishing an event."""
-
-    HEARD = "heard"
-    # No client listens; one that begins to within a minute still receives it.
-    KEPT = "kept"
-    LOST = "lost"
 
 
 @cache
@@ -89,12 +84,15 @@ def unheard_key(topic_: str) -> str:
     return f"{topic_}:unheard"
 
 
-def publish(prefix: str, name: str, channel: str, payload: object) -> Fate:
+def publish(prefix: str, name: str, channel: str, payload: object) -> bool:
     """Publish an event to a channel's listeners; without Redis it is lost.
 
     Args:
         name: The channel, with the id of its subject.
         channel: The name that clients see.
+
+    Returns:
+        Whether a client listens, or one that begins to within a minute will receive the event.
     """
     event = as_json({"channel": channel, "payload": payload})
     to = topic(prefix, name)
@@ -105,7 +103,23 @@ def publish(prefix: str, name: str, channel: str, payload: object) -> Fate:
         )
     except RedisError:
         log.exception("an event was lost", channel=channel)
-        return Fate.LOST
-    if count:
-        return Fate.HEARD
-    return Fate.KEPT if len(event) <= MAX_KEPT_BYTES else Fate.LOST
+        return False
+    return bool(count) or len(event) <= MAX_KEPT_BYTES
+
+
+def publish_data(prefix: str, device_id: str, items: Sequence[object]) -> None:
+    """Publish stored records if a client listens; else just ask Redis once."""
+    data, inspector = f"device_data.{device_id}", f"device_inspector.{device_id}"
+    for name in heard(prefix, [data, inspector]):
+        payload = items if name == data else _inspected(device_id, items)
+        publish(prefix, name, name, payload)
+
+
+def _inspected(device_id: str, items: Sequence[object]) -> JsonObject:
+    return {
+        "connection_id": new_resource_id(),
+        "device_id": device_id,
+        "title": f"{len(items)} Data Added",
+        "content": as_json(items).decode()[:MAX_INSPECTED],
+        "timestamp": datetime.now(UTC),
+    }
