@@ -66,31 +66,16 @@ class Device(NamedTuple):
         return self._replace(series=[item for item in self.series if item.type in types])
 
 
-class Wanted(NamedTuple):
-    """Which series of a device to read: by names, all if empty, and by type."""
+def as_array(records: Sequence[str]) -> bytes:
+    """Write records, each as JSON, as an array.
 
-    variables: Sequence[str]
-    types: Sequence[str]
-
-
-class Page(NamedTuple):
-    """Records in order, each as JSON."""
-
-    records: list[str]
-
-    def as_json(self) -> bytes:
-        """Write the records as an array."""
-        return _without_halves(f"[{','.join(self.records)}]").encode()
-
-
-def _without_halves(text: str) -> str:
-    """Replace halves of surrogate pairs in JSON by the replacement character.
-
-    PostgreSQL's type json accepts such halves; strict parsers of answers do not.
+    Halves of surrogate pairs, which PostgreSQL's type json accepts and strict parsers of answers
+    do not, become the replacement character.
     """
-    if "\\ud" not in text and "\\uD" not in text:
-        return text
-    return ESCAPES.sub(lambda found: "\\ufffd" if found["half"] else found[0], text)
+    text = f"[{','.join(records)}]"
+    if "\\ud" in text or "\\uD" in text:
+        text = ESCAPES.sub(lambda found: "\\ufffd" if found["half"] else found[0], text)
+    return text.encode()
 
 
 def find_device(
@@ -116,21 +101,23 @@ def find_device(
 
 def read_page(
     connection: Connection, device: Device, selection: Selection, *, limit: int, skip: int = 0
-) -> Page:
-    """Read records of all series of the device together."""
+) -> list[str]:
+    """Read records of all series of the device together, each as JSON."""
     if not device.series:
-        return Page([])
+        return []
     found = find(device.series, selection, columns=COLUMNS, window=Window(limit, skip))
     return _read(connection, device, [found], selection.order)
 
 
-def read_each(connection: Connection, device: Device, selection: Selection, *, limit: int) -> Page:
-    """Read `limit` records of each variable of the device, in order."""
+def read_each(
+    connection: Connection, device: Device, selection: Selection, *, limit: int
+) -> list[str]:
+    """Read `limit` records of each variable of the device, in order, each as JSON."""
     found = [
         find(group, selection, columns=COLUMNS, window=Window(limit), name=f"v{number}s")
         for number, group in enumerate(by_variable(device.series))
     ]
-    return _read(connection, device, found, selection.order) if found else Page([])
+    return _read(connection, device, found, selection.order) if found else []
 
 
 def read_one_each(
@@ -139,12 +126,15 @@ def read_one_each(
     selection: Selection,
     *,
     prefix: str,
-    wanted: Wanted,
+    variables: Sequence[str],
+    types: Sequence[str],
     order: str,
-) -> Page:
-    """Read one record of each variable, in the order of the selection.
+) -> list[str]:
+    """Read one record of each variable as JSON, in the order of the selection.
 
     Args:
+        variables: Their names; all of them if it is empty.
+        types: The types of series to read.
         order: Names of columns to order a variable's records by; the first one is read.
     """
     where, values = selection.conditions()
@@ -161,11 +151,11 @@ def read_one_each(
     more = {
         "prefix": prefix,
         "device": device_id,
-        "all": not wanted.variables,
-        "variables": list(wanted.variables),
-        "of_types": list(wanted.types),
+        "all": not variables,
+        "variables": list(variables),
+        "of_types": list(types),
     }
-    return Page([record for (record,) in connection.execute(statement, {**values, **more})])
+    return [record for (record,) in connection.execute(statement, {**values, **more})]
 
 
 def by_variable(series: Sequence[Series]) -> list[list[Series]]:
@@ -181,14 +171,14 @@ def _read(
     device: Device,
     found: Sequence[tuple[str, dict[str, object]]],
     order: str,
-) -> Page:
+) -> list[str]:
     values: dict[str, object] = {"prefix": device.prefix, "device": device.id}
     for _, more in found:
         values |= more
     together = " UNION ALL ".join(f"({text})" for text, _ in found)
     sorting = f" ORDER BY {order}" if len(found) > 1 else ""
     statement = f"SELECT {RECORD} FROM ({together}) AS page{sorting}"  # noqa: S608
-    return Page([record for (record,) in connection.execute(statement, values)])
+    return [record for (record,) in connection.execute(statement, values)]
 
 
 def position_of(record: str, prefix: str) -> Position:
@@ -235,12 +225,7 @@ def aggregate(
 
 
 def aggregate_by(
-    connection: Connection,
-    device: Device,
-    selection: Selection,
-    *,
-    function: str,
-    interval: str,
+    connection: Connection, device: Device, selection: Selection, *, function: str, interval: str
 ) -> list[tuple[datetime, float]]:
     """Aggregate each interval that has numbers, by its start; newest first."""
     device = device.of_types(NUMERIC)

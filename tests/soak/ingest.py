@@ -178,7 +178,7 @@ def perform(connection: Connection, prefix: str, operation: Operation) -> None:
         delete_records(connection, device, selection, window=Window(MAX_RECORDS))
         return
     page = read_page(connection, device, selection, limit=CORRECTED_ROWS)
-    found = [json.loads(text) for text in page.records]
+    found = [json.loads(text) for text in page]
     if len(found) < min(CORRECTED_ROWS, operation.after.rows):
         raise LostError(f"group {operation.group} of bp_{prefix} has {len(found)} records only")
     items = [{"id": record["id"], "value": record["value"] + 1} for record in found]

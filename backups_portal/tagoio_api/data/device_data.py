@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb import record_edits, record_reader
 from backups_portal.projectdb.record_filter import Window
-from backups_portal.projectdb.record_reader import Device, Page
+from backups_portal.projectdb.record_reader import Device, as_array
 from backups_portal.projectdb.record_writer import delete_of_device, send
 from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, Caller
 from backups_portal.tagoio_api.data.data_queries import DataQuery, parse_data_query
@@ -40,29 +40,33 @@ def read_data(request: ApiRequest, device_id: str) -> HttpResponse:
     caller = request.auth
     asked = parse_data_query(request.META["QUERY_STRING"], caller.project.prefix)
     if asked.takes_one:
-        return raw_success(_one_each(caller, device_id, asked).as_json())
+        return raw_success(as_array(_one_each(caller, device_id, asked)))
     device = find_device(caller, device_id, asked.variables)
-    if asked.query in ANSWERS:
-        return raw_success(as_json(ANSWERS[asked.query](caller, device, asked)))
-    return raw_success(_records(request, device, asked).as_json())
+    if answer := ANSWERS.get(asked.query):
+        try:
+            return raw_success(as_json(answer(caller, device, asked)))
+        except psycopg.errors.NumericValueOutOfRange as error:
+            raise ApiError(TOO_LARGE) from error
+    return raw_success(as_array(_records(request, device, asked)))
 
 
-def _one_each(caller: Caller, device_id: str, asked: DataQuery) -> Page:
+def _one_each(caller: Caller, device_id: str, asked: DataQuery) -> list[str]:
     """Read one record per variable in one statement; dashboards poll this."""
-    page = record_reader.read_one_each(
+    records = record_reader.read_one_each(
         caller.connection,
         device_id,
         asked.selection,
         prefix=caller.project.prefix,
-        wanted=record_reader.Wanted(asked.variables, asked.types),
+        variables=asked.variables,
+        types=asked.types,
         order=asked.order,
     )
-    if not page.records:
+    if not records:
         find_device(caller, device_id, [])
-    return page
+    return records
 
 
-def _records(request: ApiRequest, device: Device, asked: DataQuery) -> Page:
+def _records(request: ApiRequest, device: Device, asked: DataQuery) -> list[str]:
     connection = request.auth.connection
     if asked.counts_each:
         return record_reader.read_each(connection, device, asked.selection, limit=asked.limit)
@@ -71,22 +75,22 @@ def _records(request: ApiRequest, device: Device, asked: DataQuery) -> Page:
     return _next_page(request, device, asked, asked.skip)
 
 
-def _next_page(request: ApiRequest, device: Device, asked: DataQuery, skip: int) -> Page:
+def _next_page(request: ApiRequest, device: Device, asked: DataQuery, skip: int) -> list[str]:
     """Read the page that begins where the previous one ended."""
     caller, selection = request.auth, asked.selection
     name = _name(request, device, asked)
     after = page_cursors.recall(name, skip) if skip else None
-    page = record_reader.read_page(
+    records = record_reader.read_page(
         caller.connection,
         device,
         replace(selection, after=after) if after else selection,
         limit=asked.limit,
         skip=0 if after else skip,
     )
-    if page.records:
-        last = record_reader.position_of(page.records[-1], caller.project.prefix)
-        page_cursors.remember(name, skip + len(page.records), last)
-    return page
+    if records:
+        last = record_reader.position_of(records[-1], caller.project.prefix)
+        page_cursors.remember(name, skip + len(records), last)
+    return records
 
 
 def _name(request: ApiRequest, device: Device, asked: DataQuery) -> str:
