@@ -109,10 +109,7 @@ def _count(caller: Caller, device: Device, asked: DataQuery) -> int:
 def _one_number(caller: Caller, device: Device, asked: DataQuery) -> list[JsonObject]:
     if asked.selection.start is None:
         raise ApiError("start_date field is required")
-    try:
-        value = record_reader.aggregate(caller.connection, device, asked.selection, asked.query)
-    except psycopg.errors.NumericValueOutOfRange as error:
-        raise ApiError(TOO_LARGE) from error
+    value = record_reader.aggregate(caller.connection, device, asked.selection, asked.query)
     # An array of one, because the Python SDK cannot read a bare fraction.
     end = asked.selection.end or datetime.now(UTC)
     return [] if value is None else [{"time": end, "value": value}]
@@ -123,16 +120,13 @@ def _numbers(caller: Caller, device: Device, asked: DataQuery) -> list[JsonObjec
         raise ApiError(f"interval must be one of {', '.join(record_reader.INTERVALS)}")
     if asked.function not in record_reader.AGGREGATES:
         raise ApiError(f"function must be one of {', '.join(record_reader.AGGREGATES)}")
-    try:
-        found = record_reader.aggregate_by(
-            caller.connection,
-            device,
-            asked.selection,
-            function=asked.function,
-            interval=asked.interval,
-        )
-    except psycopg.errors.NumericValueOutOfRange as error:
-        raise ApiError(TOO_LARGE) from error
+    found = record_reader.aggregate_by(
+        caller.connection,
+        device,
+        asked.selection,
+        function=asked.function,
+        interval=asked.interval,
+    )
     return [{"time": time, "value": value} for time, value in found]
 
 
