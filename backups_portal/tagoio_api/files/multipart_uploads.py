@@ -15,7 +15,6 @@ from backups_portal.projectdb.files import ANYTHING, WAITING
 from backups_portal.projectdb.ids import new_resource_id
 from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest
 from backups_portal.tagoio_api.envelope import ApiError, NotFoundError
-from backups_portal.tagoio_api.files.signed_urls import address
 from backups_portal.ui.visible_names import is_seen
 
 MAX_PATH = 1000
@@ -105,7 +104,8 @@ def _end(request: ApiRequest, form: JsonObject) -> dict[str, str]:
         if sum(size for _, size in stored.values()) > MAX_BYTES:
             raise ApiError(f"A file has at most {MAX_BYTES / 1e6:g} MB")
         path = upload_parts.join(connection, upload_id)
-    return {"file": address(request, f"/file/{request.auth.project.profile_id}/{quote(path)}")}
+    shown = f"/file/{request.auth.project.profile_id}/{quote(path)}"
+    return {"file": request.build_absolute_uri(shown)}
 
 
 def _named(parts: object) -> dict[int, object]:

@@ -47,21 +47,20 @@ def check_asker(connection: Connection, claim: JsonObject) -> None:
         )
 
 
-def expiry() -> str:
-    """Return the expiry time of an address that is signed now."""
-    return moment(datetime.now(UTC) + LIFETIME)
+def offer(request: HttpRequest, path: str, *, size: int) -> JsonObject:
+    """Describe a download for clients, at a path that was signed just now.
 
-
-def address(request: HttpRequest, path: str) -> str:
-    """Build the address of a path at the origin of the request."""
-    return request.build_absolute_uri(path)
-
-
-def in_units(size: int) -> tuple[float, str]:
-    """Convert a number of bytes to the unit in which clients show it."""
+    Args:
+        size: In bytes; clients show it in the unit that fits.
+    """
     amount, unit = float(size), "B"
     for larger in ("KB", "MB", "GB", "TB"):
         if amount < 1024:
             break
         amount, unit = amount / 1024, larger
-    return round(amount, 2), unit
+    return {
+        "url": request.build_absolute_uri(path),
+        "size": round(amount, 2),
+        "size_unit": unit,
+        "expire_at": moment(datetime.now(UTC) + LIFETIME),
+    }

@@ -23,14 +23,7 @@ from backups_portal.tagoio_api.auth.project_token_auth import (
     running_project,
 )
 from backups_portal.tagoio_api.envelope import ApiError, DeniedError, NotFoundError
-from backups_portal.tagoio_api.files.signed_urls import (
-    address,
-    check_asker,
-    expiry,
-    in_units,
-    read_path,
-    sign_path,
-)
+from backups_portal.tagoio_api.files.signed_urls import check_asker, offer, read_path, sign_path
 from backups_portal.tagoio_api.requests import query_strings
 from backups_portal.tagoio_api.requests.json_bodies import Body, Named, changes_of, from_base64
 from backups_portal.tagoio_api.resources.crud import Overrides, add_routes, folded, read_resource
@@ -154,19 +147,10 @@ def download(request: ApiRequest, analysis_id: str, version: str = "") -> Row:
     if script is None:
         raise NotFoundError("Script")
     caller = request.auth
-    claim = {
-        "p": caller.project.prefix,
-        "a": analysis_id,
-        "v": script.version,
-        "t": caller.token.id,
-    }
-    size, unit = in_units(len(gzip.compress(script.content)))
-    return {
-        "url": address(request, f"/scripts/{sign_path(PURPOSE, claim)}"),
-        "size": size,
-        "size_unit": unit,
-        "expire_at": expiry(),
-    }
+    prefix, token_id = caller.project.prefix, caller.token.id
+    claim = {"p": prefix, "a": analysis_id, "v": script.version, "t": token_id}
+    path = f"/scripts/{sign_path(PURPOSE, claim)}"
+    return offer(request, path, size=len(gzip.compress(script.content)))
 
 
 @router.get("/scripts/{signed}", summary="Download the script of an Analysis")

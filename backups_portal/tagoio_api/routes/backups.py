@@ -23,14 +23,7 @@ from backups_portal.tagoio_api.auth.project_token_auth import (
     running_project,
 )
 from backups_portal.tagoio_api.envelope import ApiError, BusyError, NotFoundError
-from backups_portal.tagoio_api.files.signed_urls import (
-    LIFETIME,
-    address,
-    expiry,
-    in_units,
-    read_path,
-    sign_path,
-)
+from backups_portal.tagoio_api.files.signed_urls import LIFETIME, offer, read_path, sign_path
 from backups_portal.tagoio_api.openapi import LIST
 from backups_portal.tagoio_api.requests import query_strings
 from backups_portal.tagoio_api.requests.json_bodies import Body
@@ -116,14 +109,11 @@ def download_backup(request: ApiRequest, profile_id: str, backup_id: str, body: 
         raise NotFoundError("Backup")
     snapshot = found[0]
     actor = _prove(request, snapshot, body)
-    size, unit = in_units(snapshot.stored_bytes or 0)
+    size = snapshot.stored_bytes or 0
     claim = {"s": snapshot.pk.hex, "a": actor.pk, "t": request.auth.token.id}
     return {
-        "url": address(request, f"/backups/{sign_path(PURPOSE, claim)}"),
-        "size": size,
-        "size_unit": unit,
-        "file_size_mb": f"{(snapshot.stored_bytes or 0) / 2**20:.2f}",
-        "expire_at": expiry(),
+        **offer(request, f"/backups/{sign_path(PURPOSE, claim)}", size=size),
+        "file_size_mb": f"{size / 2**20:.2f}",
         "backup_id": backup_id,
         "created_at": snapshot.taken_at or snapshot.scheduled_for,
     }

@@ -23,7 +23,7 @@ from backups_portal.tagoio_api.auth.project_token_auth import (
 )
 from backups_portal.tagoio_api.envelope import ApiError, DeniedError, NotFoundError
 from backups_portal.tagoio_api.files.multipart_uploads import clean_path, upload_in_parts
-from backups_portal.tagoio_api.files.signed_urls import address, check_asker, read_path, sign_path
+from backups_portal.tagoio_api.files.signed_urls import check_asker, read_path, sign_path
 from backups_portal.tagoio_api.requests import query_strings
 from backups_portal.tagoio_api.requests.json_bodies import SentJson, body_of, from_base64
 from backups_portal.tagoio_api.resources.resource_kinds import Row
@@ -186,7 +186,7 @@ def read_file(request: ApiRequest, profile_id: str, path: str) -> HttpResponseBa
         return found.md5
     if request.GET.get("noRedirect", "").lower() in query_strings.TRUE:
         claim = {"p": project.prefix, "f": found.path, "t": reader}
-        return address(request, f"/shared/{sign_path(PURPOSE, claim)}")
+        return request.build_absolute_uri(f"/shared/{sign_path(PURPOSE, claim)}")
     return _content(files.spool_file(connection, found.path), found)
 
 
