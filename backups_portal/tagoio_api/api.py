@@ -29,16 +29,6 @@ from backups_portal.tagoio_api.envelope import (
 )
 from backups_portal.tagoio_api.requests.json_bodies import BodyParser
 from backups_portal.tagoio_api.requests.large_bodies import FORM_ERRORS, UNREADABLE_FORM
-from backups_portal.tagoio_api.routes import (
-    chunks,
-    csv_files,
-    data,
-    device_conversion,
-    device_tokens,
-    devices,
-    parameters,
-    token_info,
-)
 from backups_portal.tagoio_api.routes.registry import ROUTERS
 
 log = get_logger(__name__)
@@ -53,10 +43,8 @@ api = NinjaAPI(
     parser=BodyParser(),
     urls_namespace="api",
 )
-# Fixed paths come before those with an id in the same place.
 LOCKED = "Another session has locked the project's data. Nothing was changed; try again later"
-DEVICES = (parameters, device_tokens, data, csv_files, chunks, device_conversion, devices)
-for router in (token_info.router, *(routes.router for routes in DEVICES), *ROUTERS):
+for router in ROUTERS:
     api.add_router("", router)
 
 

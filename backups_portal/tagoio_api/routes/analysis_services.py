@@ -1,5 +1,6 @@
-"""Serve the services of analyses: e-mail, if a mail server is configured."""
+"""Serve the services of analyses: the console, and e-mail with a mail server."""
 
+from datetime import UTC, datetime
 from smtplib import SMTPException
 
 from django.conf import settings
@@ -13,10 +14,14 @@ from backups_portal.accounts.password_reset import can_send
 from backups_portal.lib.limits import Limit
 from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.mail_backend import NOT_ACCEPTED
+from backups_portal.projectdb.analyses import write_console
+from backups_portal.projectdb.records import RecordError, parse_moment
 from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, Caller, analysis
 from backups_portal.tagoio_api.envelope import ApiError
 from backups_portal.tagoio_api.requests.json_bodies import Body
+from backups_portal.tagoio_api.streams.events import publish
 
+MAX_MESSAGE = 100_000
 MAX_RECIPIENTS = 10
 MAX_SUBJECT, MAX_TEXT = 200, 200_000
 DAY_SECONDS = 24 * 60 * 60
@@ -30,6 +35,30 @@ NOT_OFFERED = {
 
 log = get_logger(__name__)
 router = Router(tags=["Analyses"])
+
+
+class Line(Body):
+    """A line that a script wrote, and when."""
+
+    message: str = Field(max_length=MAX_MESSAGE)
+    # Milliseconds since 1970 (JavaScript) or a date (Python).
+    timestamp: object = None
+
+
+@router.post("/analysis/services/console/send", auth=analysis, summary="Write to the console")
+def send(request: ApiRequest, body: Line) -> str:
+    """Keep a line with the analysis, and publish it to its followers."""
+    caller = request.auth
+    try:
+        time = datetime.now(UTC) if body.timestamp is None else parse_moment(body.timestamp)
+    except RecordError as error:
+        raise ApiError("Invalid timestamp") from error
+    analysis_id = caller.token.analysis_id or ""
+    write_console(caller.connection, analysis_id, [body.message], time=time)
+    channel = f"analysis_console.{analysis_id}"
+    payload = {"timestamp": time, "message": body.message}
+    publish(caller.project.prefix, channel, channel, payload)
+    return "Console Sent"
 
 
 class Email(Body):

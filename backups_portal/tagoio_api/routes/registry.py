@@ -1,7 +1,7 @@
-"""The routers of all other routes, in matching order.
+"""The routers of all routes, in matching order.
 
-Fixed paths come before those with an id in the same place: `/run/users` and the console before
-analyses by id.
+Fixed paths come before those with an id in the same place: `/device/params` and `/device/token`
+before devices by id, and the services of analyses before analyses by id.
 """
 
 from ninja import Router
@@ -11,11 +11,16 @@ from backups_portal.tagoio_api.routes import (
     analyses,
     analysis_services,
     backups,
-    console,
+    chunks,
+    csv_files,
+    data,
+    device_tokens,
+    devices,
     dictionaries,
     entities,
     entity_rows,
     files,
+    parameters,
     plain_kinds,
     profile_tokens,
     profiles,
@@ -24,12 +29,15 @@ from backups_portal.tagoio_api.routes import (
     secrets,
     stream,
     tags,
+    token_info,
     widgets,
 )
 
 ROUTERS: tuple[Router, ...] = (
+    *(routes.router for routes in (token_info, parameters, device_tokens, data)),
+    *(routes.router for routes in (csv_files, chunks, devices)),
     *(routes.router for routes in (accounts, profile_tokens, backups, profiles)),
-    *(routes.router for routes in (console, analysis_services, analyses)),
+    *(routes.router for routes in (analysis_services, analyses)),
     *plain_kinds.ROUTERS,
     *(routes.router for routes in (widgets, dictionaries, entities, entity_rows, files, stream)),
     *(routes.router for routes in (run, run_users, secrets, tags)),
