@@ -121,10 +121,13 @@ class TokenAccess(AuthBase):
         super().__init__()
 
     def __call__(self, request: HttpRequest) -> Caller | None:
-        caller = _identify(request, presented(request))
-        if caller and self._lets_in(caller.token, request.method or ""):
-            return caller
-        return None
+        caller = _identify(request)
+        if caller is None:
+            return None
+        _check_limit(caller.token.id)
+        if caller.token.use_is_due:
+            note_use(caller.connection, caller.token.id)
+        return caller if self._lets_in(caller.token, request.method or "") else None
 
     def _lets_in(self, token: TokenIdentity, method: str) -> bool:
         needed = self._needs or METHODS.get(method, "read")
@@ -148,18 +151,14 @@ def presented(request: HttpRequest) -> str:
     return (found or request.GET.get("token", "")).removeprefix("Bearer ").strip()
 
 
-def _identify(request: HttpRequest, value: str) -> Caller | None:
+def _identify(request: HttpRequest) -> Caller | None:
+    value = presented(request)
     project = find_project(value)
     connection = _enter(request, project) if project else None
     if project is None or connection is None:
         return None
     token = find_token(connection, value, keys=keyring())
-    if token is None:
-        return None
-    _check_limit(token.id)
-    if token.use_is_due:
-        note_use(connection, token.id)
-    return Caller(project, token, connection)
+    return Caller(project, token, connection) if token else None
 
 
 def _check_limit(token_id: str) -> None:
@@ -172,11 +171,8 @@ def _check_limit(token_id: str) -> None:
 
 def is_known(request: HttpRequest) -> bool:
     """Tell whether a request has a valid token, without keeping a connection."""
-    value = presented(request)
-    project = find_project(value)
-    connection = _enter(request, project) if project else None
     try:
-        return connection is not None and find_token(connection, value, keys=keyring()) is not None
+        return _identify(request) is not None
     finally:
         release(request)
 
