@@ -5,10 +5,9 @@ from ninja import Router
 from psycopg.rows import dict_row
 from pydantic import BaseModel, Field, field_validator
 
-from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.devices import set_parameters
 from backups_portal.projectdb.record_writer import UnknownDeviceError
-from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, Caller, device, profile
+from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, device, profile
 from backups_portal.tagoio_api.data.device_data import find_device
 from backups_portal.tagoio_api.envelope import ApiError
 from backups_portal.tagoio_api.openapi import SENT
@@ -92,8 +91,15 @@ def list_(request: ApiRequest, device_id: str) -> list[Row]:
 )
 def set_(request: ApiRequest, device_id: str, body: Parameter | list[Parameter]) -> str:
     """Change the parameter of this id; without an id, add one."""
-    given = body if isinstance(body, list) else [body]
-    _set(request.auth, device_id, [item.model_dump() for item in given])
+    given = [item.model_dump() for item in (body if isinstance(body, list) else [body])]
+    if not given:
+        find_device(request.auth, device_id, [])
+    try:
+        set_parameters(request.auth.connection, device_id=device_id, parameters=given)
+    except psycopg.errors.ForeignKeyViolation as error:
+        raise UnknownDeviceError(device_id) from error
+    except psycopg.errors.NotNullViolation as error:
+        raise ApiError("A new parameter needs a key and a value") from error
     return UPDATED
 
 
@@ -105,17 +111,6 @@ def delete(request: ApiRequest, device_id: str, parameter_id: str) -> str:
     statement = "DELETE FROM device_parameter WHERE id = %s AND device_id = %s"
     request.auth.change("Parameter", statement, [parameter_id, device_id])
     return REMOVED
-
-
-def _set(caller: Caller, device_id: str, given: list[JsonObject]) -> None:
-    if not given:
-        find_device(caller, device_id, [])
-    try:
-        set_parameters(caller.connection, device_id=device_id, parameters=given)
-    except psycopg.errors.ForeignKeyViolation as error:
-        raise UnknownDeviceError(device_id) from error
-    except psycopg.errors.NotNullViolation as error:
-        raise ApiError("A new parameter needs a key and a value") from error
 
 
 def _list(request: ApiRequest, device_id: str) -> list[Row]:

@@ -43,15 +43,10 @@ router = Router(tags=["Profiles"], auth=profile)
 ONE = "/profile/{profile_id}"
 
 
-def own(caller: Caller, profile_id: str) -> str:
-    """Return the caller's own profile id, for `current` or that id.
-
-    Raises:
-        NotFoundError: the id is that of another profile.
-    """
+def own(caller: Caller, profile_id: str) -> None:
+    """Raise NotFoundError unless an id is `current` or the caller's own."""
     if profile_id not in ("current", caller.project.profile_id):
         raise NotFoundError("Profile")
-    return caller.project.profile_id
 
 
 @router.get("/profile", summary="List Profiles")
