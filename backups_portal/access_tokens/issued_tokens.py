@@ -58,15 +58,14 @@ def make_access_token(
     """
     value = f"{PREFIX}{secrets.token_hex(RANDOM_BYTES)}"
     try:
-        with transaction.atomic():
-            row = AccessToken.objects.create(
-                account=account,
-                name=name,
-                digest=_digest(value),
-                last_four=value[-4:],
-                scopes=sorted(scopes),
-                expires_at=expires_at,
-            )
+        row = AccessToken.objects.create(
+            account=account,
+            name=name,
+            digest=_digest(value),
+            last_four=value[-4:],
+            scopes=sorted(scopes),
+            expires_at=expires_at,
+        )
     except IntegrityError as error:
         if NAME_TAKEN not in str(error):
             raise
@@ -86,8 +85,8 @@ def make_access_token(
 @transaction.atomic
 def revoke_access_token(*, account: Account, token_id: int) -> AccessToken | None:
     """Revoke one of the account's tokens; return None if it has none such."""
-    row = tokens_of(account).filter(pk=token_id).first()
-    live = AccessToken.objects.unrevoked().filter(pk=token_id, account=account)
+    live = tokens_of(account).filter(pk=token_id)
+    row = live.first()
     if row is None or not live.update(revoked_at=timezone.now()):
         return None
     record(
