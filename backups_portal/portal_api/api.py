@@ -29,8 +29,8 @@ from backups_portal.portal_api.routes import (
     transfers,
 )
 from backups_portal.portal_api.schemas import Problem
-from backups_portal.portal_api.token_auth import Caller, Needs
-from backups_portal.portal_api.view_wrapper import NOTHING, no_token, refusal
+from backups_portal.portal_api.token_auth import NO_TOKEN, Caller, Needs
+from backups_portal.portal_api.view_wrapper import NOTHING, refusal
 from backups_portal.projects.access import RightLostError
 from backups_portal.projects.permission_mixins import record_refusal
 
@@ -124,7 +124,7 @@ def not_granted(request: HttpRequest, error: RefusedError) -> HttpResponse:
 @api.exception_handler(AuthenticationError)
 def unknown(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
     """Answer a request without a valid token."""
-    return no_token()
+    return refusal(ProblemError(HTTPStatus.UNAUTHORIZED, NO_TOKEN))
 
 
 @api.exception_handler(FullError)

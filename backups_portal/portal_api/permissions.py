@@ -34,20 +34,19 @@ def refusals_recorded(request: ApiRequest, slug: str) -> Iterator[None]:
         raise
 
 
-def member(request: ApiRequest, slug: str) -> Membership:
+def member(
+    request: ApiRequest, slug: str, permission: Permission = Permission.VIEW_PROJECT
+) -> Membership:
     """Return the caller's membership; raise Http404 for a stranger."""
     with refusals_recorded(request, slug):
-        found = get_membership(request.auth.account, slug, Permission.VIEW_PROJECT)
+        found = get_membership(request.auth.account, slug, permission)
     check_preconditions(request)
     return found
 
 
 def owned(request: ApiRequest, slug: str) -> Project:
     """Return the project if the caller manages its backups."""
-    with refusals_recorded(request, slug):
-        found = get_membership(request.auth.account, slug, Permission.MANAGE_BACKUPS)
-    check_preconditions(request)
-    return found.project
+    return member(request, slug, Permission.MANAGE_BACKUPS).project
 
 
 def backup_of(project: Project, backup_id: uuid.UUID) -> Snapshot:

@@ -62,11 +62,9 @@ def identify(request: HttpRequest) -> Caller | None:
     if scheme.lower() != "bearer":
         return None
     token = find_access_token(value.strip())
-    if token is None:
-        _refuse(request, None, UNKNOWN)
-        raise ProblemError(HTTPStatus.UNAUTHORIZED, UNKNOWN)
-    if reason := refusal_of(token):
-        _refuse(request, token, reason)
+    reason = refusal_of(token) if token else UNKNOWN
+    if token is None or reason:
+        _refuse(token, reason)
         raise ProblemError(HTTPStatus.UNAUTHORIZED, reason)
     _throttle(token)
     note_use(token)
@@ -89,7 +87,7 @@ class Needs(AuthBase):
             return None
         if not allows(caller.token.scopes, self.scope):
             reason = f"This token lacks the scope {self.scope}."
-            _refuse(request, caller.token, reason)
+            _refuse(caller.token, reason)
             raise ProblemError(
                 HTTPStatus.FORBIDDEN,
                 f"{reason} Create one that has it on your Security page.",
@@ -109,6 +107,6 @@ def _throttle(token: AccessToken) -> None:
         )
 
 
-def _refuse(request: HttpRequest, token: AccessToken | None, reason: str) -> None:
+def _refuse(token: AccessToken | None, reason: str) -> None:
     who = f"{token.pk} {reason}" if token else neighbourhood(client_address())
     record_refused_use(token, reason, who=who)

@@ -18,7 +18,7 @@ from backups_portal.audit.recorder import acting_by
 from backups_portal.lib.database_outage import RETRY_AFTER_SECONDS, is_outage, server_fault
 from backups_portal.portal_api.preconditions import described_path
 from backups_portal.portal_api.problem_details import ProblemError, problem
-from backups_portal.portal_api.token_auth import NO_TOKEN, Parameters, identify
+from backups_portal.portal_api.token_auth import Parameters, identify
 from backups_portal.projects.due_times import NOT_BY_HAND
 
 ROOT = "/api/v1/"
@@ -114,11 +114,6 @@ def refusal(error: ProblemError) -> HttpResponse:
     if "retry_after" in error.more:
         response["Retry-After"] = str(error.more["retry_after"])
     return response
-
-
-def no_token() -> HttpResponse:
-    """Build the answer to a request without a token."""
-    return refusal(ProblemError(HTTPStatus.UNAUTHORIZED, NO_TOKEN))
 
 
 def _not_allowed(request: HttpRequest, response: HttpResponseBase, name: str) -> HttpResponse:

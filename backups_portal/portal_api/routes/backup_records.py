@@ -23,7 +23,6 @@ from snapshots.models import Snapshot
 from snapshots.reports.contents import DeviceLine, recall_inside, search_devices
 from snapshots.reports.device_reading import (
     READERS,
-    OpenDevice,
     UnknownDeviceError,
     find_obstacle,
     note_look,
@@ -110,7 +109,7 @@ def list_records(
         selection = _selection(wanted, opened.records.series)
         page = opened.records.newest(selection, before=before, limit=wanted.limit)
         items = [_shown(one) for one in records_of(page.rows, selection.series, opened.prefix)]
-    _note(request, snapshot, opened)
+    note_look(snapshot, request.auth.account, opened.device)
     return record_schemas.Records(items=items, cursor=str(page.after) if page.after else None)
 
 
@@ -145,10 +144,6 @@ def _selection(wanted: Wanted, series: tuple[Series, ...]) -> Selection:
         if wanted.variable in (None, one.variable) and wanted.type in (None, one.type)
     )
     return Selection(tuple(chosen), micros(wanted.since), micros(wanted.until), wanted.group or "")
-
-
-def _note(request: ApiRequest, snapshot: Snapshot, opened: OpenDevice) -> None:
-    note_look(snapshot, request.auth.account, opened.device)
 
 
 def _unreadable(snapshot: Snapshot, error: EngineError) -> ProblemError:

@@ -45,8 +45,7 @@ def list_backups(
 @router.get(BACKUP, auth=Needs(Scope.BACKUPS_READ), response=schemas.BackupDetail)
 def get_backup(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> schemas.BackupDetail:
     """Return a backup, with its number of rows of each kind."""
-    project = owned(request, slug)
-    return _detail(project, backup_of(project, backup_id))
+    return _detail(backup_of(owned(request, slug), backup_id))
 
 
 @router.get(f"{BACKUP}/quote", auth=Needs(Scope.RESTORES_READ), response=schemas.Quote)
@@ -69,9 +68,8 @@ def get_quote(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> schemas.Q
 def hold_backup(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> schemas.BackupDetail:
     """Hold a backup, so that it is kept until you release it; safe to repeat."""
     project = owned(request, slug)
-    snapshot = backup_of(project, backup_id)
-    place_hold(snapshot=snapshot, actor=request.auth.account)
-    return _detail(project, backup_of(project, backup_id))
+    place_hold(snapshot=backup_of(project, backup_id), actor=request.auth.account)
+    return _detail(backup_of(project, backup_id))
 
 
 @router.delete(f"{BACKUP}/hold", auth=Needs(Scope.BACKUPS_HOLD), response={204: None})
@@ -82,8 +80,8 @@ def release_backup(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> Stat
     return Status(204, None)
 
 
-def _detail(project: Project, snapshot: Snapshot) -> schemas.BackupDetail:
-    (row,) = _described(project, [snapshot])
+def _detail(snapshot: Snapshot) -> schemas.BackupDetail:
+    (row,) = _described(snapshot.project, [snapshot])
     results = [schemas.CheckResult(**one.as_json()) for one in results_of(snapshot)]
     return schemas.BackupDetail(
         **_shown(row), table_rows=snapshot.table_rows, check_results=results

@@ -15,11 +15,12 @@ from backups_portal.objectives.objective_warnings import warnings_of
 from backups_portal.objectives.standings import Standing, standings_of
 from backups_portal.portal_api import schemas
 from backups_portal.portal_api.permissions import owned
+from backups_portal.portal_api.routes.projects import PROJECT
 from backups_portal.portal_api.token_auth import ApiRequest, Needs
 from backups_portal.projects.models import Project
 
 router = Router(tags=["Settings"])
-OBJECTIVES = "/projects/{slug:slug}/objectives"
+OBJECTIVES = f"{PROJECT}/objectives"
 
 
 @router.get(OBJECTIVES, auth=Needs(Scope.SETTINGS_READ), response=schemas.Objectives)

@@ -44,12 +44,9 @@ def list_transfers(request: ApiRequest, slug: str, pages: Pages) -> Page[schemas
     """List the transfers out of the project or into it, newest first."""
     rows = Transfer.objects.all().touching(owned(request, slug))
     found, about = cut(rows.order_by("-created_at", "-pk"), pages)
-    items = [_listed(transfer) for transfer in transfers_for(request.auth.account, found)]
+    shown = transfers_for(request.auth.account, found)
+    items = [schemas.Transfer(**_shown(transfer)) for transfer in shown]
     return Page[schemas.Transfer](items=items, **about)
-
-
-def _listed(transfer: Transfer) -> schemas.Transfer:
-    return schemas.Transfer(**_shown(transfer))
 
 
 @router.post(TRANSFERS, auth=WRITE, response=TAKEN_UP)
