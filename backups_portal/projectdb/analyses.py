@@ -26,12 +26,7 @@ class Script:
 
 
 def create_analysis(
-    connection: Connection,
-    *,
-    keys: Keyring,
-    name: str,
-    permission: str = "full",
-    **values: object,
+    connection: Connection, *, keys: Keyring, name: str, permission: str = "full", **values: object
 ) -> tuple[str, NewToken]:
     """Make an analysis and its token; the script is uploaded separately."""
     with connection.transaction():

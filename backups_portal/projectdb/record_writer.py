@@ -51,12 +51,7 @@ def send(
 
 
 def store(
-    connection: Connection,
-    device_id: str,
-    records: list[Record],
-    *,
-    now: datetime,
-    most: int = 0,
+    connection: Connection, device_id: str, records: list[Record], *, now: datetime, most: int = 0
 ) -> None:
     """Store records that have been parsed already: all of them, or none.
 

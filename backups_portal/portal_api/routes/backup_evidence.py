@@ -26,9 +26,7 @@ class Days(Schema):
 
 @router.get(f"{PROJECT}/evidence", auth=Needs(Scope.EVIDENCE_READ), response=schemas.Evidence)
 def get_evidence(
-    request: ApiRequest,
-    slug: str,
-    days: Annotated[Days, Query()],
+    request: ApiRequest, slug: str, days: Annotated[Days, Query()]
 ) -> schemas.Evidence:
     """Return the signed evidence of a period; without days, of the current quarter.
 

@@ -58,10 +58,7 @@ class WantedDevices(Schema):
 
 @router.get(f"{BACKUP}/devices", auth=Needs(Scope.RECORDS_READ), response=record_schemas.Devices)
 def list_devices(
-    request: ApiRequest,
-    slug: str,
-    backup_id: uuid.UUID,
-    wanted: Annotated[WantedDevices, Query()],
+    request: ApiRequest, slug: str, backup_id: uuid.UUID, wanted: Annotated[WantedDevices, Query()]
 ) -> record_schemas.Devices:
     """List the devices inside a backup, by name."""
     snapshot = _stored(backup_of(owned(request, slug), backup_id))

@@ -112,11 +112,7 @@ def undo_transfer(request: ApiRequest, transfer_id: uuid.UUID) -> schemas.Transf
 
 
 def _act(
-    request: ApiRequest,
-    transfer_id: uuid.UUID,
-    verb: Callable[..., None],
-    *,
-    is_work: bool = False,
+    request: ApiRequest, transfer_id: uuid.UUID, verb: Callable[..., None], *, is_work: bool = False
 ) -> schemas.TransferDetail:
     """Call a service for a transfer; with `is_work`, enqueue it for a worker."""
     transfer = transfer_for(request, transfer_id)

@@ -177,12 +177,7 @@ def read_language(request: ApiRequest, known: str, code: str, fallback: str = ""
 
 
 @router.put(ONE, auth=profile, summary="Create or replace the texts of a language")
-def put_language(
-    request: ApiRequest,
-    known: str,
-    code: str,
-    body: Texts,
-) -> str:
+def put_language(request: ApiRequest, known: str, code: str, body: Texts) -> str:
     """Replace all texts of a language, if any are given."""
     caller = request.auth
     if len(code) > 35:

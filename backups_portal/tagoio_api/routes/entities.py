@@ -132,11 +132,7 @@ add_routes(
 
 
 @router.put("/entity/{entity_id}/schema", auth=profile, summary="Change the fields of an Entity")
-def edit_schema(
-    request: ApiRequest,
-    entity_id: str,
-    values: SentObject,
-) -> Row:
+def edit_schema(request: ApiRequest, entity_id: str, values: SentObject) -> Row:
     """Change fields and indexes.
 
     `{"schema": {field: {"action": "create" | "rename" | "delete", …}}, "index": …}`.

@@ -100,11 +100,7 @@ def _order(query: Parsed) -> tuple[sql.Composable, list[str]]:
 
 
 @router.post(DATA, summary="Add rows to an Entity", openapi_extra=example([{"FIELD": "VALUE"}]))
-def create_rows(
-    request: ApiRequest,
-    entity_id: str,
-    rows: SentJson,
-) -> str:
+def create_rows(request: ApiRequest, entity_id: str, rows: SentJson) -> str:
     """Store one row or a list of rows: all of them, or none."""
     caller = request.auth
     schema = read_resource(caller, ENTITY, entity_id)["schema"]
@@ -129,11 +125,7 @@ def _listed(rows: object) -> list[Row]:
     summary="Edit rows of an Entity",
     openapi_extra=example([{"id": "ROW_ID", "FIELD": "VALUE"}]),
 )
-def edit_rows(
-    request: ApiRequest,
-    entity_id: str,
-    rows: SentJson,
-) -> str:
+def edit_rows(request: ApiRequest, entity_id: str, rows: SentJson) -> str:
     """Edit rows by their ids; fields that are not named keep their values."""
     caller = request.auth
     schema = read_resource(caller, ENTITY, entity_id)["schema"]
@@ -159,11 +151,7 @@ def _edit_row(caller: Caller, entity_id: str, row_id: uuid.UUID, values: Row) ->
 
 
 @router.delete(DATA, summary="Delete rows of an Entity", openapi_extra=example({"ids": ["ROW_ID"]}))
-def delete_rows(
-    request: ApiRequest,
-    entity_id: str,
-    values: SentObject,
-) -> str:
+def delete_rows(request: ApiRequest, entity_id: str, values: SentObject) -> str:
     """Delete rows by `{"ids": […]}`."""
     read_resource(request.auth, ENTITY, entity_id)
     asked = values.get("ids")

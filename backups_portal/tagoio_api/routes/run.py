@@ -57,10 +57,7 @@ def _anonymous(caller: Caller) -> str:
 
 
 @router.put("/run", summary="Edit Run")
-def edit_run(
-    request: ApiRequest,
-    values: SentObject,
-) -> str:
+def edit_run(request: ApiRequest, values: SentObject) -> str:
     """Replace the value of each key that is named."""
     caller = request.auth
     name = values.pop("name", None)

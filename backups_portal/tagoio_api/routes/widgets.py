@@ -20,11 +20,7 @@ router = Router(tags=["Widgets"], auth=profile)
 
 
 @router.post(ALL, summary="Create Widget")
-def create_widget(
-    request: ApiRequest,
-    dashboard_id: str,
-    values: SentObject,
-) -> Row:
+def create_widget(request: ApiRequest, dashboard_id: str, values: SentObject) -> Row:
     """Create a widget; the dashboard's `arrangement` places it."""
     try:
         widget_id = create(
@@ -51,12 +47,7 @@ def read_widget(request: ApiRequest, dashboard_id: str, widget_id: str) -> Row:
 
 
 @router.put(ONE, summary="Edit Widget")
-def edit_widget(
-    request: ApiRequest,
-    dashboard_id: str,
-    widget_id: str,
-    values: SentObject,
-) -> str:
+def edit_widget(request: ApiRequest, dashboard_id: str, widget_id: str, values: SentObject) -> str:
     """Replace the value of each key that is named."""
     request.auth.change(
         "Widget",
