@@ -12,7 +12,7 @@ from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb import record_edits, record_reader
 from backups_portal.projectdb.record_filter import Window
 from backups_portal.projectdb.record_reader import Device, as_array
-from backups_portal.projectdb.record_writer import delete_of_device, send
+from backups_portal.projectdb.record_writer import send
 from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, Caller
 from backups_portal.tagoio_api.data.data_queries import DataQuery, parse_data_query
 from backups_portal.tagoio_api.envelope import ApiError, as_json, raw_success
@@ -182,12 +182,6 @@ def delete_data(request: ApiRequest, device_id: str) -> str:
         order=asked.order,
     )
     return f"{count} Data Removed"
-
-
-def empty_device(caller: Caller, device_id: str) -> None:
-    """Delete all data of a device of any type."""
-    find_device(caller, device_id, [])
-    delete_of_device(caller.connection, device_id)
 
 
 def _items(request: HttpRequest) -> list[JsonObject]:

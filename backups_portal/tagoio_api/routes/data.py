@@ -5,6 +5,7 @@ from ninja import Router
 
 from backups_portal.projectdb import record_reader
 from backups_portal.projectdb.record_filter import Selection
+from backups_portal.projectdb.record_writer import delete_of_device
 from backups_portal.tagoio_api.auth.project_token_auth import (
     ApiRequest,
     device,
@@ -81,5 +82,6 @@ def amount(request: ApiRequest, device_id: str) -> int:
 @router.post("/device/{device_id}/empty", auth=profile_deletes, summary="Delete all data")
 def empty(request: ApiRequest, device_id: str) -> str:
     """Delete all data of a mutable or immutable device."""
-    device_data.empty_device(request.auth, device_id)
+    find_device(request.auth, device_id, [])
+    delete_of_device(request.auth.connection, device_id)
     return "Data Successfully Removed"
