@@ -1,26 +1,30 @@
 """Read, store, edit and delete the data of a device."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import orjson
 import psycopg
 from django.conf import settings
+from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb import record_edits, record_reader
-from backups_portal.projectdb.record_filter import Window
+from backups_portal.projectdb.record_filter import Position, Window
 from backups_portal.projectdb.record_reader import Device, as_array
 from backups_portal.projectdb.record_writer import send
 from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, Caller
 from backups_portal.tagoio_api.data.data_queries import DataQuery, parse_data_query
 from backups_portal.tagoio_api.envelope import ApiError, as_json, raw_success
 from backups_portal.tagoio_api.requests.json_bodies import body_of
-from backups_portal.tagoio_api.resources import page_cursors
 from backups_portal.tagoio_api.streams.events import publish_data
 
 UNKNOWN = "Invalid Device ID"
+# How long the position after a page is kept.
+POSITION_SECONDS = 900
 TOO_LARGE = "The numbers come to more than double precision holds"
 
 
@@ -76,10 +80,17 @@ def _records(request: ApiRequest, device: Device, asked: DataQuery) -> list[str]
 
 
 def _next_page(request: ApiRequest, device: Device, asked: DataQuery, skip: int) -> list[str]:
-    """Read the page that begins where the previous one ended."""
+    """Read the page that begins where the previous one ended.
+
+    Clients page by `skip`, the number of records that they have received. Skipping rows costs more
+    with each page, and a record that is stored or deleted meanwhile shifts all later ones, so that
+    a client would get one twice or miss one. Therefore the position after a page is kept for a
+    while under the number of records up to it. If it is unknown, rows are skipped.
+    """
     caller, selection = request.auth, asked.selection
-    name = _name(request, device, asked)
-    after = page_cursors.recall(name, skip) if skip else None
+    reading = _reading(request, device, asked)
+    found = cache.get(f"{reading}:{skip}") if skip else None
+    after = Position(*found) if found else None
     records = record_reader.read_page(
         caller.connection,
         device,
@@ -89,17 +100,17 @@ def _next_page(request: ApiRequest, device: Device, asked: DataQuery, skip: int)
     )
     if records:
         last = record_reader.position_of(records[-1], caller.project.prefix)
-        page_cursors.remember(name, skip + len(records), last)
+        cache.set(f"{reading}:{skip + len(records)}", tuple(last), POSITION_SECONDS)
     return records
 
 
-def _name(request: ApiRequest, device: Device, asked: DataQuery) -> str:
-    caller = request.auth
+def _reading(request: ApiRequest, device: Device, asked: DataQuery) -> str:
+    """Name a reading by its client and query, whatever page it is at."""
     # Not the raw X-Forwarded-For: some proxies add a port, which changes with each request.
     reader = request.META.get("REMOTE_ADDR", "")
-    return page_cursors.name_of(
-        caller.token.id, reader, device.id, repr((asked.variables, asked.selection))
-    )
+    query = repr((asked.variables, asked.selection))
+    parts = orjson.dumps((request.auth.token.id, reader, device.id, query))
+    return f"api:page:{hashlib.sha256(parts).hexdigest()[:32]}"
 
 
 def _count(caller: Caller, device: Device, asked: DataQuery) -> int:
