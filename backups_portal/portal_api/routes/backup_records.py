@@ -124,7 +124,10 @@ def _problems(snapshot: Snapshot) -> Iterator[None]:
     except UnknownDeviceError as error:
         raise Http404("no such device") from error
     except EngineError as error:
-        raise _unreadable(snapshot, error) from error
+        found = find_obstacle(snapshot, error)
+        detail = f"{found.title}. {found.reason} {found.advice}"
+        status = HTTPStatus.SERVICE_UNAVAILABLE if found.is_passing else HTTPStatus.CONFLICT
+        raise ProblemError(status, detail, cause=str(error.cause)) from error
 
 
 def _place(cursor: str | None) -> Cursor | None:
@@ -141,13 +144,6 @@ def _selection(wanted: Wanted, series: tuple[Series, ...]) -> Selection:
         if wanted.variable in (None, one.variable) and wanted.type in (None, one.type)
     )
     return Selection(tuple(chosen), micros(wanted.since), micros(wanted.until), wanted.group or "")
-
-
-def _unreadable(snapshot: Snapshot, error: EngineError) -> ProblemError:
-    found = find_obstacle(snapshot, error)
-    detail = f"{found.title}. {found.reason} {found.advice}"
-    status = HTTPStatus.SERVICE_UNAVAILABLE if found.is_passing else HTTPStatus.CONFLICT
-    return ProblemError(status, detail, cause=str(error.cause))
 
 
 def _shown(record: Record) -> record_schemas.Record:
