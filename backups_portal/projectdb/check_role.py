@@ -9,7 +9,6 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
 
 from psycopg import Connection, sql
 
@@ -20,25 +19,21 @@ from backups_portal.projectdb.named_statements import execute_named
 from backups_portal.projectdb.provisioning import checks_role, database_name
 
 # All that checks read.
-READABLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "device": ("id", "name"),
-        "series": ("id", "device_id", "variable", "type"),
-        "variable": ("series_id", "time", "number_value"),
-    }
-)
+READABLE = {
+    "device": ("id", "name"),
+    "series": ("id", "device_id", "variable", "type"),
+    "variable": ("series_id", "time", "number_value"),
+}
 # Long enough for all checks; even if the role cannot be dropped, nobody can sign in later.
 VALID_FOR = timedelta(minutes=10)
-READ_ONLY: Mapping[str, str] = MappingProxyType(
-    {
-        "default_transaction_read_only": "on",
-        # Nothing should write to the database, so a lock that is held will not be released soon.
-        "lock_timeout": "5s",
-        # Sorts and hashes stay small, because main databases share the server.
-        "work_mem": "16MB",
-        "max_parallel_workers_per_gather": "0",
-    }
-)
+READ_ONLY = {
+    "default_transaction_read_only": "on",
+    # Nothing should write to the database, so a lock that is held will not be released soon.
+    "lock_timeout": "5s",
+    # Sorts and hashes stay small, because main databases share the server.
+    "work_mem": "16MB",
+    "max_parallel_workers_per_gather": "0",
+}
 
 
 @contextmanager
