@@ -15,7 +15,6 @@ from psycopg import Connection
 
 from backups_portal.identity.token_list import ListedToken, tokens_replacing
 from backups_portal.lib import pgsession
-from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.ids import variable_id, variable_number
 from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.models import Project
@@ -23,7 +22,7 @@ from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.move.database_pair import open_source, open_target
 from backups_portal.transfers.move.lane_digests import ROW_HASH, Slice
 from backups_portal.transfers.move.ledger import read_entries
-from backups_portal.transfers.move.series_map import Routes, Side, read_lanes, read_routes
+from backups_portal.transfers.move.series_map import Side, read_lanes, read_routes
 from backups_portal.transfers.plan.dry_run import Plan
 from restores.models import Restore
 from restores.snapshot_loader import number_segments
@@ -116,27 +115,18 @@ def _batches(
             entry = entries.get(part.number)
             if entry is None or not _holds(part, moment):
                 continue
-            coming = threads.submit(_hashes, left, routes, part)
-            batch = {
-                "first": entry.first_id,
-                "last": entry.last_id,
-                "xids": list(map(str, entry.xids)),
-            }
-            theirs = _read(right, routes.target, part, OF_BATCH, batch)
+            coming = threads.submit(_read, left, routes.source, part)
+            batch = {"first": entry.first_id, "last": entry.last_id}
+            xids = list(map(str, entry.xids))
+            theirs = _read(right, routes.target, part, OF_BATCH, **batch, xids=xids)
             yield coming.result(), theirs
 
 
-def _hashes(left: Connection, routes: Routes, part: Slice) -> list[Hashed]:
-    return _read(left, routes.source, part, "", {})
-
-
 def _read(
-    connection: Connection, side: Side, part: Slice, only: str, values: JsonObject
+    connection: Connection, side: Side, part: Slice, only: str = "", **values: object
 ) -> list[Hashed]:
-    query = HASHES.format(only=only)
-    return connection.execute(
-        query.encode(), {**side.arrays(), **part.bounds(), **values}
-    ).fetchall()
+    query = HASHES.format(only=only).encode()
+    return connection.execute(query, {**side.arrays(), **part.bounds(), **values}).fetchall()
 
 
 def _holds(part: Slice, moment: datetime | None) -> bool:
