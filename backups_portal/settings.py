@@ -78,7 +78,7 @@ INSTALLED_APPS = [
     *("snapshots", "restores"),
     "backups_portal.objectives",
     "backups_portal.transfers",
-    "backups_portal.identity",
+    "backups_portal.replaced_ids",
     "backups_portal.evidence",
     "backups_portal.notifications",
 ]

@@ -24,7 +24,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("restores.urls")),
     path("", include("backups_portal.objectives.urls")),
     path("", include("backups_portal.transfers.urls")),
-    path("", include("backups_portal.identity.urls")),
+    path("", include("backups_portal.replaced_ids.urls")),
     path("", include("backups_portal.evidence.urls")),
     path("", include("backups_portal.notifications.urls")),
     path(

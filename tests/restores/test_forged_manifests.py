@@ -18,10 +18,10 @@ from uuid import UUID, uuid4
 import pytest
 from django.utils import timezone
 
-from backups_portal.identity.id_lookup import variables_of_restore
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
+from backups_portal.replaced_ids.id_lookup import variables_of_restore
 from restores.errors import RestoreRefusedError
 from restores.models import Proof, Restore
 from restores.proof_queue import queue_proof

@@ -21,7 +21,7 @@ from backups_portal.ui.form_widgets import OnceInput
 MODULES = (
     *("backups_portal.accounts.forms", "backups_portal.projects.forms", "restores.forms"),
     *("backups_portal.notifications.forms", "backups_portal.transfers.forms", "snapshots.forms"),
-    *("backups_portal.identity.id_views", "backups_portal.evidence.forms"),
+    *("backups_portal.replaced_ids.id_views", "backups_portal.evidence.forms"),
     *("backups_portal.objectives.forms", "backups_portal.access_tokens.forms"),
     *("backups_portal.ui.loaded_form", "backups_portal.ui.token_form"),
     "backups_portal.transfers.views.data_pages",

@@ -6,10 +6,10 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from backups_portal.audit.operator_command import OperatorCommand
-from backups_portal.identity.id_lookup import find_new
-from backups_portal.identity.token_list import ListedToken
 from backups_portal.projects.command_lookup import find_project
 from backups_portal.projects.models import Project
+from backups_portal.replaced_ids.id_lookup import find_new
+from backups_portal.replaced_ids.token_list import ListedToken
 
 
 class Command(OperatorCommand):

@@ -12,18 +12,18 @@ from psycopg import Connection
 
 from backups_portal.accounts.reauthentication import RecentPasswordMixin
 from backups_portal.audit.recorder import record
-from backups_portal.identity.token_list import (
+from backups_portal.lib import pgsession
+from backups_portal.projects.access import Permission
+from backups_portal.projects.database_dsn import keyring, project_dsn, why_silent
+from backups_portal.projects.models import Project
+from backups_portal.projects.permission_mixins import ProjectPermissionMixin
+from backups_portal.replaced_ids.token_list import (
     ListedToken,
     all_tokens,
     count_tokens,
     read_tokens,
     reveal_token,
 )
-from backups_portal.lib import pgsession
-from backups_portal.projects.access import Permission
-from backups_portal.projects.database_dsn import keyring, project_dsn, why_silent
-from backups_portal.projects.models import Project
-from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.transfers.views.data_pages import not_exported
 from backups_portal.ui.csv_escaping import csv_line
 from backups_portal.ui.deferred_list import ListBehindMixin
@@ -41,8 +41,8 @@ class TokensView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, T
     permission = Permission.MANAGE_API
     # The list shows no values, so only a reveal asks for the password.
     password_for = ("POST",)
-    template_name = "identity/tokens.html"
-    list_template_name = "identity/_token_list.html"
+    template_name = "replaced_ids/tokens.html"
+    list_template_name = "replaced_ids/_token_list.html"
     http_method_names = ["get", "head", "post"]
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:

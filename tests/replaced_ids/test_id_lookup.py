@@ -9,10 +9,10 @@ from django.test import Client
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
-from backups_portal.identity.id_lookup import variables_of_transfer
 from backups_portal.projectdb.tokens import SEAL_PURPOSE
 from backups_portal.projects.database_dsn import keyring
 from backups_portal.projects.models import Project
+from backups_portal.replaced_ids.id_lookup import variables_of_transfer
 from tests import factories
 from tests.transfers.projects import open_project
 from tests.transfers.test_transfer_run import move

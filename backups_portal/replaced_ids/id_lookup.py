@@ -13,11 +13,11 @@ import numpy as np
 from django.utils import timezone
 from psycopg import Connection
 
-from backups_portal.identity.token_list import ListedToken, tokens_replacing
 from backups_portal.lib import pgsession
 from backups_portal.projectdb.ids import variable_id, variable_number
 from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.models import Project
+from backups_portal.replaced_ids.token_list import ListedToken, tokens_replacing
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.move.database_pair import open_source, open_target
 from backups_portal.transfers.move.lane_digests import ROW_HASH, Slice

@@ -10,7 +10,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import Project
 from tests.factories import make_account, make_membership
-from tests.identity.test_id_lookup import old_token
+from tests.replaced_ids.test_id_lookup import old_token
 from tests.transfers.projects import add_truck, open_project
 from tests.transfers.test_transfer_run import move
 

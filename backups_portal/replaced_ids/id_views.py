@@ -7,10 +7,10 @@ from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from backups_portal.identity.id_lookup import find_new, transfers_into, variables_of
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.database_dsn import why_silent
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
+from backups_portal.replaced_ids.id_lookup import find_new, transfers_into, variables_of
 from backups_portal.ui.form_views import RefusingFormView
 from backups_portal.ui.streamed_export import ExportedFileView, csv_response
 from restores.models import Restore
@@ -31,7 +31,7 @@ class OldIdForm(forms.Form):
 class IdsView(ProjectPermissionMixin, RefusingFormView):
     """The replacement of an old id or token."""
 
-    template_name = "identity/ids.html"
+    template_name = "replaced_ids/ids.html"
     form_class = OldIdForm
     http_method_names = ["get", "head", "post"]
 

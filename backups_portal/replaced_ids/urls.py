@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
-from backups_portal.identity import id_views, token_views
+from backups_portal.replaced_ids import id_views, token_views
 
 # As in snapshots/urls.py: a read-only view can answer 405 without a CSRF token.
 read_only = csrf_exempt
