@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from ninja import Router
 
-from backups_portal.projectdb.chunks import delete_chunk, list_chunks
+from backups_portal.projectdb.devices import delete_chunk, list_chunks
 from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, profile
 from backups_portal.tagoio_api.data.device_data import find_device
 from backups_portal.tagoio_api.envelope import ApiError, NotFoundError
