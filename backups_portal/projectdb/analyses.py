@@ -112,11 +112,11 @@ def write_console(
     )
 
 
-def read_console(connection: Connection, analysis_id: str, *, most: int = 100) -> list[str]:
-    """Return the last lines of a console, oldest first, each with its time."""
+def read_console(connection: Connection, analysis_id: str) -> list[str]:
+    """Return the last 100 lines of a console, oldest first, each with its time."""
     rows = connection.execute(
         """SELECT time, message FROM analysis_console WHERE analysis_id = %s
-           ORDER BY id DESC LIMIT %s""",
-        [analysis_id, most],
+           ORDER BY id DESC LIMIT 100""",
+        [analysis_id],
     ).fetchall()
     return [f"[{time:%Y-%m-%d %H:%M:%S}] {message}" for time, message in reversed(rows)]

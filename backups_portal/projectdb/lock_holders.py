@@ -65,7 +65,7 @@ class Holder:
         return f"{who}{role}{application}{since}"
 
 
-def find_holder(dsn: str, *, of_rows: bool = False) -> Holder | None:
+def find_holder(dsn: str, *, of_rows: bool) -> Holder | None:
     """Find the session that most likely keeps others waiting in a database.
 
     This runs after a session gave up waiting, so pg_blocking_pids cannot help: it reports blockers

@@ -48,15 +48,13 @@ class ListedToken:
     new_last_four: str
 
 
-def count_tokens(connection: Connection, *, sought: str = "") -> int:
-    """Count all tokens, or those that match."""
+def count_tokens(connection: Connection, *, sought: str) -> int:
+    """Count the tokens that match; "" matches all."""
     row = connection.execute(f"SELECT count(*) {FOUND}".encode(), {"sought": sought}).fetchone()
     return int(row[0]) if row else 0
 
 
-def read_tokens(
-    connection: Connection, *, sought: str = "", first: int = 0, most: int = 25
-) -> list[ListedToken]:
+def read_tokens(connection: Connection, *, sought: str, first: int, most: int) -> list[ListedToken]:
     """Read some tokens, by kind and then by the name of their resource.
 
     Args:
