@@ -14,8 +14,7 @@ FRAMEWORK = frozenset(
 )
 # The same entity in several packages: its rows, its routes, its pages.
 ENTITIES = frozenset(
-    {"analyses", "api", "backups", "devices", "entities", "files", "profile_tokens"}
-    | {"reference_page"}
+    {"analyses", "api", "backups", "devices", "files", "profile_tokens"} | {"reference_page"}
 )
 MAX_LINES = 400
 MAX_ENTRIES = 20

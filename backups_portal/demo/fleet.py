@@ -14,7 +14,6 @@ from backups_portal.projectdb import (
     analyses,
     credentials,
     devices,
-    entities,
     files,
     resource_writer,
 )
@@ -323,4 +322,4 @@ def _create_entities(connection: Connected) -> None:
     trips = [
         {"truck": f"Truck {number % TRUCKS + 1:02d}", "km": 40 + number * 7} for number in range(60)
     ]
-    entities.add_rows(connection, entity_id=entity, rows=trips)
+    resource_writer.add_rows(connection, entity_id=entity, rows=trips)

@@ -9,9 +9,14 @@ from backups_portal.projectdb.analyses import create_analysis, upload_script
 from backups_portal.projectdb.catalogue import BY_NAME
 from backups_portal.projectdb.credentials import create_run_user, create_secret
 from backups_portal.projectdb.devices import create_device, set_parameters
-from backups_portal.projectdb.entities import add_rows
 from backups_portal.projectdb.files import put_file
-from backups_portal.projectdb.resource_writer import UnknownColumnError, create, edit, fold
+from backups_portal.projectdb.resource_writer import (
+    UnknownColumnError,
+    add_rows,
+    create,
+    edit,
+    fold,
+)
 from tests.projectdatabases import KEYS, Connection
 
 

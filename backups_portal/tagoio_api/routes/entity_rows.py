@@ -7,8 +7,8 @@ from ninja import Router
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from backups_portal.projectdb.entities import add_rows
 from backups_portal.projectdb.records import RecordError, parse_moment
+from backups_portal.projectdb.resource_writer import add_rows
 from backups_portal.projectdb.stored_json import as_object
 from backups_portal.tagoio_api.auth.project_token_auth import (
     ApiRequest,
