@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core.cache.backends.redis import RedisCache
 from pytest_django import Settings
+from redis.exceptions import RedisError
 
 from tests.tagoio_api.conftest import Api, Sensor
 
@@ -205,6 +207,19 @@ def test_reading_on_neither_skips_nor_repeats_while_others_write(sensor: Sensor)
             gone = sensor.get("/data?values=1")[0]["id"]
             assert sensor.delete(f"/data?ids={gone}") == "1 Data Removed"
     assert read == list(range(10))
+
+
+def test_reading_on_needs_no_redis(sensor: Sensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*arguments: Any, **options: Any) -> None:
+        raise RedisError("Redis is away")
+
+    monkeypatch.setattr(RedisCache, "get", away)
+    monkeypatch.setattr(RedisCache, "set", away)
+    sensor.post("/data", [reading(number) for number in range(7)])
+    read: list[Any] = []
+    while page := sensor.get(f"/data?qty=3&skip={len(read)}&ordination=ascending"):
+        read += values(page)
+    assert read == list(range(7))
 
 
 def test_a_mutable_device_has_its_records_edited(sensor: Sensor) -> None:
