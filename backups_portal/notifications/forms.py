@@ -6,7 +6,6 @@ from django import forms
 
 from backups_portal.lib.safe_http import OutgoingError, check_address, without_login
 from backups_portal.notifications.models import CHOSEN, NotificationSettings
-from backups_portal.notifications.sealed_addresses import heartbeat_url, webhook_url
 
 MAX_URL_LENGTH = 2_000
 
@@ -83,6 +82,6 @@ class NotificationsForm(forms.Form):
             "weekly_digest": row.next_digest_at is not None,
             "wanted": [kind.value for kind in CHOSEN if kind not in row.muted],
             "reminder_days": row.reminder_days,
-            "webhook": without_login(webhook_url(row)),
-            "heartbeat": without_login(heartbeat_url(row)),
+            "webhook": without_login(row.webhook_url),
+            "heartbeat": without_login(row.heartbeat_url),
         }

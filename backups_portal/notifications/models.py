@@ -11,10 +11,15 @@ from django.utils import timezone
 from backups_portal.accounts.models import Account
 from backups_portal.audit.audit_log import subject_in_words
 from backups_portal.lib.leases import Leased, LeaseQuerySet
+from backups_portal.projects.database_dsn import keyring
 from backups_portal.projects.models import Project
 from backups_portal.ui import moments
 
 REMINDER_DAYS = 7
+# What is sealed in a row of settings.
+WEBHOOK_URL = "webhook url"
+WEBHOOK_SECRET = "webhook secret"  # noqa: S105 - names what is sealed, is no secret
+HEARTBEAT_URL = "heartbeat url"
 
 
 class Kind(models.TextChoices):
@@ -83,6 +88,30 @@ class NotificationSettings(models.Model):
 
     def __str__(self) -> str:
         return f"notifications of {self.project}"
+
+    @property
+    def webhook_url(self) -> str:
+        """Return the URL that messages are posted to, or ""."""
+        return _opened(self.sealed_webhook_url, WEBHOOK_URL)
+
+    @property
+    def webhook_secret(self) -> str:
+        """Return the secret that signs messages, or ""."""
+        return _opened(self.sealed_webhook_secret, WEBHOOK_SECRET)
+
+    @property
+    def heartbeat_url(self) -> str:
+        """Return the URL that is requested after each stored backup, or ""."""
+        return _opened(self.sealed_heartbeat_url, HEARTBEAT_URL)
+
+
+def seal(plain: str, purpose: str) -> bytes | None:
+    """Seal a text for a row of settings; None for an empty one."""
+    return keyring().seal(plain, purpose) if plain else None
+
+
+def _opened(sealed: bytes | memoryview | None, purpose: str) -> str:
+    return keyring().open(sealed, purpose) if sealed else ""
 
 
 class Cursor(models.Model):

@@ -16,14 +16,14 @@ from backups_portal.lib.safe_http import OutgoingError, check_address, host_of
 from backups_portal.notifications.digest_contents import next_digest
 from backups_portal.notifications.errors import NotificationsRefusedError
 from backups_portal.notifications.message_queue import make_deliveries
-from backups_portal.notifications.models import CHOSEN, Kind, NotificationSettings
-from backups_portal.notifications.sealed_addresses import (
+from backups_portal.notifications.models import (
+    CHOSEN,
     HEARTBEAT_URL,
     WEBHOOK_SECRET,
     WEBHOOK_URL,
-    heartbeat_url,
+    Kind,
+    NotificationSettings,
     seal,
-    webhook_url,
 )
 from backups_portal.notifications.webhook_signature import new_secret
 from backups_portal.projects.access import Permission, hold_right
@@ -172,7 +172,7 @@ def _check(name: str, url: str) -> None:
 
 
 def _urls(row: NotificationSettings) -> dict[str, str]:
-    return {"webhook": webhook_url(row), "heartbeat": heartbeat_url(row)}
+    return {"webhook": row.webhook_url, "heartbeat": row.heartbeat_url}
 
 
 def _as_values(row: NotificationSettings) -> dict[str, object]:

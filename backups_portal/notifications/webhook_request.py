@@ -13,7 +13,6 @@ from backups_portal.lib.circuit_breaker import unless_silent
 from backups_portal.lib.loggers import get_logger
 from backups_portal.notifications.errors import UndeliveredError, UnwantedError
 from backups_portal.notifications.models import Delivery, NotificationSettings
-from backups_portal.notifications.sealed_addresses import heartbeat_url, webhook_secret, webhook_url
 from backups_portal.notifications.webhook_signature import message_id, signed_headers
 
 log = get_logger(__name__)
@@ -32,20 +31,16 @@ MAX_DIGITS = 9
 
 def post_webhook(delivery: Delivery, chosen: NotificationSettings) -> None:
     """Post a message to the project's webhook; raises as `delivery.send` does."""
-    url = webhook_url(chosen)
-    if not url:
+    if not (url := chosen.webhook_url):
         raise UnwantedError("The webhook was removed.")
     content = json.dumps(delivery.message, ensure_ascii=False, separators=(",", ":"))
-    signed = signed_headers(
-        webhook_secret(chosen), message_id(delivery.pk), content, timezone.now()
-    )
+    signed = signed_headers(chosen.webhook_secret, message_id(delivery.pk), content, timezone.now())
     _ask(delivery, "POST", url, {"Content-Type": "application/json", **signed}, content.encode())
 
 
 def ping_heartbeat(delivery: Delivery, chosen: NotificationSettings) -> None:
     """Request the project's heartbeat URL; raises as `delivery.send` does."""
-    url = heartbeat_url(chosen)
-    if not url:
+    if not (url := chosen.heartbeat_url):
         raise UnwantedError("The heartbeat was removed.")
     _ask(delivery, "GET", url, {}, b"")
 

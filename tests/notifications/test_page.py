@@ -17,14 +17,14 @@ from backups_portal.audit.audit_log import details_in_words
 from backups_portal.audit.models import AuditEvent
 from backups_portal.notifications import tasks
 from backups_portal.notifications.delivery import deliver
-from backups_portal.notifications.models import CHOSEN, Delivery, NotificationSettings
-from backups_portal.notifications.notification_settings import TESTS, settings_of
-from backups_portal.notifications.sealed_addresses import (
+from backups_portal.notifications.models import (
+    CHOSEN,
     HEARTBEAT_URL,
-    heartbeat_url,
+    Delivery,
+    NotificationSettings,
     seal,
-    webhook_url,
 )
+from backups_portal.notifications.notification_settings import TESTS, settings_of
 from backups_portal.projects.models import Project
 from tests import factories
 from tests.notifications.receivers import Receiver
@@ -113,7 +113,7 @@ def test_the_secret_of_a_new_webhook_is_shown_once(browser: Client, project: Pro
     assert answer.status_code == 200
     assert "no-store" in answer.headers["Cache-Control"]
     assert len(SECRET.findall(answer.content.decode())) == 1
-    assert webhook_url(settings_of(project)) == HOOK
+    assert settings_of(project).webhook_url == HOOK
     again = browser.get(PAGE).content.decode()
     assert HOOK in again
     assert not SECRET.search(again)
@@ -126,7 +126,7 @@ def test_another_address_of_the_same_host_is_recorded_without_it(
 ) -> None:
     save(browser, webhook=HOOK, heartbeat=HOOK)
     save(browser, webhook=f"{HOOK}2", heartbeat="")
-    assert heartbeat_url(settings_of(project)) == ""
+    assert settings_of(project).heartbeat_url == ""
     assert details_in_words(last_change().details) == [
         "Webhook: hooks.example.com → hooks.example.com, another address",
         "Heartbeat: hooks.example.com → none",
