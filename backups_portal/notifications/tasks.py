@@ -7,13 +7,10 @@ from django.utils import timezone
 
 from backups_portal.celery import app
 from backups_portal.lib.leased_job import JobFailedError, check_broker, may_wait
-from backups_portal.lib.loggers import get_logger
 from backups_portal.notifications import delivery
 from backups_portal.notifications.digest_schedule import due_digests, queue_digest
 from backups_portal.notifications.reminders import remind_of_running
 from snapshots.schedule.missed_backups import find_missed
-
-log = get_logger(__name__)
 
 
 @app.task(throws=(JobFailedError,))

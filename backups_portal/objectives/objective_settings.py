@@ -10,7 +10,6 @@ from django.utils import timezone
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
-from backups_portal.lib.loggers import get_logger
 from backups_portal.objectives.breach_scan import bring_up_to_date
 from backups_portal.objectives.models import Breach, Objective
 from backups_portal.projects.access import Permission, hold_right
@@ -18,8 +17,6 @@ from backups_portal.projects.models import MainDatabase, Project
 from backups_portal.ui import formats
 from snapshots.errors import SettingsRefusedError
 from snapshots.schedule.edit_conflicts import RecordedSettings, only_meant
-
-log = get_logger(__name__)
 
 LOSS, RESTORE = "max_loss_hours", "max_restore_minutes"
 KINDS = {LOSS: Objective.Kind.POINT, RESTORE: Objective.Kind.TIME}

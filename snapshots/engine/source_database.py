@@ -12,12 +12,9 @@ from psycopg.rows import dict_row
 
 from backups_portal.lib import pgsession
 from backups_portal.lib.failure_causes import LOCKED_OUT, Cause, driver_cause, first_line
-from backups_portal.lib.loggers import get_logger
 from backups_portal.projectdb.catalogue import BY_NAME
 from snapshots.engine.errors import SourceError
 from snapshots.engine.pg_timestamps import CHUNK_OF_TIME, EPOCH, FIRST_CHUNK, LAST_CHUNK
-
-log = get_logger(__name__)
 
 ColumnTypes = dict[str, dict[str, str]]
 Clock = Callable[[], datetime]
