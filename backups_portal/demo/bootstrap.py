@@ -59,7 +59,23 @@ def say(line: str) -> None:
 def _run(options: Options) -> int:
     with opened(options.data_dir) as folder:
         _check_ports(options.port)
-        return _run_in(folder, options)
+        with running(
+            folder,
+            database_url=os.environ.get("DATABASE_URL", ""),
+            redis_url=os.environ.get("REDIS_URL", ""),
+            durable=True,
+            say=say,
+        ) as services:
+            _check(services)
+            prepared = environment(folder, services, os.environ, port=options.port)
+            write_whole(folder.path / "demo.env", shell_lines(prepared))
+            os.environ.update(prepared)
+            _load_django()
+            # Setup reports its progress in sentences; the processes have log files.
+            logging.getLogger().setLevel(logging.WARNING)
+            from backups_portal.demo.demo_server import serve
+
+            return serve(options, folder, services, say)
 
 
 def _check_ports(first: int) -> None:
@@ -69,26 +85,6 @@ def _check_ports(first: int) -> None:
                 f"Port {port} is in use, and the demo needs {first} and the one after it: "
                 "choose another one with --port."
             )
-
-
-def _run_in(folder: DataFolder, options: Options) -> int:
-    with running(
-        folder,
-        database_url=os.environ.get("DATABASE_URL", ""),
-        redis_url=os.environ.get("REDIS_URL", ""),
-        durable=True,
-        say=say,
-    ) as services:
-        _check(services)
-        prepared = environment(folder, services, os.environ, port=options.port)
-        write_whole(folder.path / "demo.env", shell_lines(prepared))
-        os.environ.update(prepared)
-        _load_django()
-        # Setup reports its progress in sentences; the processes have log files.
-        logging.getLogger().setLevel(logging.WARNING)
-        from backups_portal.demo.demo_server import serve
-
-        return serve(options, folder, services, say)
 
 
 def _load_django() -> None:

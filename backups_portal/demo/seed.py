@@ -176,10 +176,7 @@ def _restore_newest(fleet: Project, owner: Account) -> Project:
         restore = request_restore(
             snapshot=newest,
             actor=owner,
-            wanted=NewProject(
-                name=RESTORED,
-                accepted_charges=True,
-            ),
+            wanted=NewProject(name=RESTORED, accepted_charges=True),
         )
     run_restore(restore.pk)
     restore.refresh_from_db()
