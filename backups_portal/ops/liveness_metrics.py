@@ -31,8 +31,8 @@ def signs_and_sweeps(now: datetime) -> Iterator[Metric]:
     """Yield metrics of processes and the sweep; NaN without Redis."""
     doubts: float = NONE
     try:
-        ages = [_age(now, last) for last in liveness.last_signs(*SIGNS, liveness.SWEEP)]
-        *ages, since_sweep = ages
+        last_signs = liveness.last_signs(*SIGNS, liveness.SWEEP)
+        *ages, since_sweep = (_age(now, last) for last in last_signs)
         if (found := sweep_state.doubts()) or since_sweep != NEVER:
             doubts = found
     except RedisError:
