@@ -53,17 +53,16 @@ def email_field(**attributes: object) -> account.EmailField:
 
 
 def password_field(
-    label: str, missing: str = NO_PASSWORD, *, is_new: bool = False, help_text: str = ""
+    label: str, missing: str = NO_PASSWORD, *, help_text: str = "", **attributes: object
 ) -> forms.CharField:
-    """Make a field for a password."""
-    autocomplete = "new-password" if is_new else "current-password"
+    """Make a field for a password, the current one unless `autocomplete` says another."""
     return forms.CharField(
         label=label,
         help_text=help_text,
         strip=False,
         max_length=4096,
         error_messages={"required": missing},
-        widget=forms.PasswordInput(attrs={"autocomplete": autocomplete}),
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password", **attributes}),
     )
 
 
@@ -96,12 +95,7 @@ class SignInForm(account.LoginForm):
 class PasswordForm(account.ReauthenticateForm):
     """The password again, in case the browser was left open."""
 
-    password = password_field("Your password")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # The page has no other field.
-        self.fields["password"].widget.attrs["autofocus"] = True
+    password = password_field("Your password", autofocus=True)
 
 
 @contextmanager
@@ -262,10 +256,12 @@ class TwiceMixin(forms.Form):
     password1 = password_field(
         "New password",
         "Enter a new password.",
-        is_new=True,
         help_text=" ".join(password_validators_help_texts()),
+        autocomplete="new-password",
     )
-    password2 = password_field("Repeat the new password", "Repeat the new password.", is_new=True)
+    password2 = password_field(
+        "Repeat the new password", "Repeat the new password.", autocomplete="new-password"
+    )
     user: Any = None
 
     def clean_password1(self) -> str:
