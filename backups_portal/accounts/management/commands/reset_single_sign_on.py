@@ -6,7 +6,6 @@ from typing import Any
 from allauth.socialaccount.models import SocialAccount
 from django.core.management.base import CommandError
 from django.db import transaction
-from django.db.models import QuerySet
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.operator_command import OperatorCommand
@@ -30,7 +29,13 @@ class Command(OperatorCommand):
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
-        accounts = [*_joined_accounts()] if options["all"] else [_account(options["email"])]
+        joined = SocialAccount.objects.all()
+        if not options["all"]:
+            account = Account.objects.named(options["email"])
+            joined = joined.filter(user=account)
+            if not joined.exists():
+                raise CommandError(f"Nobody has joined {account.email} by single sign-on.")
+        accounts = Account.objects.filter(pk__in=joined.values("user")).order_by("email")
         rows = [{"email": account.email, "removed": _reset(account)} for account in accounts]
         if options["json"]:
             self.write_json(rows if options["all"] else rows[0])
@@ -39,18 +44,6 @@ class Command(OperatorCommand):
             self.stdout.write(f"Removed from {row['email']}: {', '.join(row['removed'])}.")
         if not rows:
             self.stdout.write("Nobody has joined an account by single sign-on.")
-
-
-def _joined_accounts() -> QuerySet[Account]:
-    joined = SocialAccount.objects.values("user")
-    return Account.objects.filter(pk__in=joined).order_by("email")
-
-
-def _account(email: str) -> Account:
-    account = Account.objects.named(email)
-    if not SocialAccount.objects.filter(user=account).exists():
-        raise CommandError(f"Nobody has joined {account.email} by single sign-on.")
-    return account
 
 
 def _reset(account: Account) -> list[str]:
