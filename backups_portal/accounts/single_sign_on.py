@@ -49,8 +49,28 @@ PAUSE = timedelta(seconds=10)
 UID_LENGTH = SocialAccount._meta.get_field("uid").max_length
 
 
+class PortalOAuth2Adapter(OpenIDConnectOAuth2Adapter):
+    """The portal's exchange with the provider."""
+
+    def get_provider(self) -> "PortalProvider":
+        return PortalProvider(self.request, app=super().get_provider().app)
+
+    def get_callback_url(self, request: HttpRequest, app: Any) -> str:
+        return f"{settings.PORTAL_URL}{reverse('single-sign-on-callback')}"
+
+    def get_access_token_data(self, *args: Any, **kwargs: Any) -> JsonObject:
+        data: JsonObject = super().get_access_token_data(*args, **kwargs)
+        # allauth skips the signature of tokens fetched over TLS, but the address may lack TLS.
+        self.did_fetch_access_token = False
+        if "id_token" not in data:
+            raise OAuth2Error("no id_token")
+        return data
+
+
 class PortalProvider(OpenIDConnectProvider):
     """The configured provider, which may send the e-mail in another claim."""
+
+    oauth2_adapter_class = PortalOAuth2Adapter
 
     def extract_uid(self, data: JsonObject) -> str:
         # Ids are unique per issuer: another issuer may use the same id for somebody else.
@@ -70,27 +90,6 @@ class PortalProvider(OpenIDConnectProvider):
     def extract_common_fields(self, data: JsonObject) -> JsonObject:
         (email, *_) = [one.email for one in self.extract_email_addresses(data)] or [""]
         return {**super().extract_common_fields(data), "email": email}
-
-    def get_oauth2_adapter(self, request: HttpRequest) -> "PortalOAuth2Adapter":
-        return PortalOAuth2Adapter(request, PROVIDER)
-
-
-class PortalOAuth2Adapter(OpenIDConnectOAuth2Adapter):
-    """The portal's exchange with the provider."""
-
-    def get_provider(self) -> PortalProvider:
-        return PortalProvider(self.request, app=super().get_provider().app)
-
-    def get_callback_url(self, request: HttpRequest, app: Any) -> str:
-        return f"{settings.PORTAL_URL}{reverse('single-sign-on-callback')}"
-
-    def get_access_token_data(self, *args: Any, **kwargs: Any) -> JsonObject:
-        data: JsonObject = super().get_access_token_data(*args, **kwargs)
-        # allauth skips the signature of tokens fetched over TLS, but the address may lack TLS.
-        self.did_fetch_access_token = False
-        if "id_token" not in data:
-            raise OAuth2Error("no id_token")
-        return data
 
 
 class SingleSignOnAdapter(DefaultSocialAccountAdapter):
@@ -212,12 +211,9 @@ def single_sign_on_callback(request: HttpRequest) -> HttpResponseBase:
         return OAuth2CallbackView.adapter_view(adapter)(request)
     except RequestException as error:
         return _away(request, error)
-    except (KeyError, TypeError, ValueError) as error:
-        # The provider's answer violates the standard.
-        return _refuse(request, type(error).__name__)
-    except (IntegrityError, NoReverseMatch) as error:
-        # A concurrent answer has made the account; allauth would then ask for another e-mail, on a
-        # page that the portal does not have.
+    except (KeyError, TypeError, ValueError, IntegrityError, NoReverseMatch) as error:
+        # The provider's answer violates the standard, or a concurrent one has made the account.
+        # allauth would then ask for another e-mail, on a page that the portal does not have.
         return _refuse(request, type(error).__name__)
 
 
