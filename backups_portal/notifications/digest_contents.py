@@ -2,8 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, time, timedelta
-from typing import NamedTuple
+from datetime import datetime, time, timedelta
 
 from backups_portal.billing.statement import cost_between
 from backups_portal.evidence.backup_days import Kind
@@ -14,7 +13,7 @@ from backups_portal.lib.json_types import JsonObject
 from backups_portal.objectives.breach_events import moment_of
 from backups_portal.objectives.standings import MISSED, Standing, standings_of
 from backups_portal.overview.attention import attention_of
-from backups_portal.projects.due_times import local_date, next_run, run_on
+from backups_portal.projects.due_times import local_date, next_run
 from backups_portal.projects.models import Project
 from backups_portal.ui import formats
 from restores.backup_list import describe, listed
@@ -31,15 +30,6 @@ TIME = time(7)
 LATEST_BACKUPS = 3
 
 
-class Week(NamedTuple):
-    """The last Monday to Sunday in a zone, and the instants around them."""
-
-    first: date
-    last: date
-    since: datetime
-    until: datetime
-
-
 def next_digest(now: datetime, zone: str) -> datetime:
     """Return the first Monday morning in a zone after a moment, in UTC."""
     moment = next_run(now, TIME, zone)
@@ -48,16 +38,11 @@ def next_digest(now: datetime, zone: str) -> datetime:
     return moment
 
 
-def week_before(now: datetime, zone: str) -> Week:
-    """Return the last whole week of a zone's calendar."""
+def week_before(now: datetime, zone: str) -> Period:
+    """Return the last whole week, Monday to Sunday, of a zone's calendar."""
     today = local_date(now, zone)
     monday = today - today.weekday() * DAY
-    # A date that the zone skips begins with the next one.
-    since, until = (
-        run_on(day, time(), zone) or run_on(day + DAY, time(), zone) or now
-        for day in (monday - 7 * DAY, monday)
-    )
-    return Week(monday - 7 * DAY, monday - DAY, since, until)
+    return Period(monday - 7 * DAY, monday - DAY, zone)
 
 
 def digest_of(project: Project, now: datetime) -> JsonObject:
@@ -89,10 +74,9 @@ def digest_as_text(details: JsonObject) -> str:
     return "\n".join([*facts, "", heading, *attention])
 
 
-def _backups(project: Project, week: Week, now: datetime) -> str:
+def _backups(project: Project, week: Period, now: datetime) -> str:
     """Count the results of the week's days, as its evidence does."""
-    period = Period(week.first, week.last, project.main_database.backup_time_zone)
-    days = make_report(Scope(project, period, now, reader_ids=())).days
+    days = make_report(Scope(project, week, now, reader_ids=())).days
     stored = sum(day.backup is not None and day.backup.was_stored for day in days)
     bad = [day for day in days if day.kind == Kind.MISSED]
     missed = sum(day.backup is None for day in bad)
@@ -103,9 +87,9 @@ def _backups(project: Project, week: Week, now: datetime) -> str:
     return ", ".join(parts)
 
 
-def _proofs(project: Project, week: Week) -> str:
+def _proofs(project: Project, week: Period) -> str:
     ended = Proof.objects.filter(
-        snapshot__project=project, finished_at__gte=week.since, finished_at__lt=week.until
+        snapshot__project=project, finished_at__gte=week.begins_at, finished_at__lt=week.ends_at
     )
     found = Counter(ended.order_by().values_list("state", flat=True))
     passed, failed = found[Proof.State.PASSED], found[Proof.State.FAILED]
@@ -115,10 +99,10 @@ def _proofs(project: Project, week: Week) -> str:
     return f"{passed} passed, {failed or 'none'} failed"
 
 
-def _growth(project: Project, week: Week) -> str:
+def _growth(project: Project, week: Period) -> str:
     sizes = growth_of(project).sizes
-    now = [size for taken_at, size in sizes if taken_at < week.until]
-    before = [size for taken_at, size in sizes if taken_at < week.since]
+    now = [size for taken_at, size in sizes if taken_at < week.ends_at]
+    before = [size for taken_at, size in sizes if taken_at < week.begins_at]
     if not now:
         return "not measured yet"
     size = formats.data_size(now[-1])
@@ -131,8 +115,8 @@ def _growth(project: Project, week: Week) -> str:
     return f"{size}, {formats.data_size(abs(change))} {more} than a week before"
 
 
-def _cost(project: Project, week: Week) -> str:
-    totals = cost_between(project.pk, week.since, week.until)
+def _cost(project: Project, week: Period) -> str:
+    totals = cost_between(project.pk, week.begins_at, week.ends_at)
     return ", ".join(formats.money(one.amount, one.currency) for one in totals) or "nothing"
 
 

@@ -75,7 +75,7 @@ class TestWhen:
         for now in (DUE, DUE + 3 * DAY):
             week = week_before(now, "Europe/Berlin")
             assert (week.first, week.last) == (date(2026, 11, 16), date(2026, 11, 22))
-            assert week.since == datetime(2026, 11, 15, 23, tzinfo=UTC)
+            assert week.begins_at == datetime(2026, 11, 15, 23, tzinfo=UTC)
 
     def test_off_by_default(self, project: Project, choose: Choose, letters: Mailbox) -> None:
         choose()
