@@ -1,7 +1,6 @@
 """The environment of all templates: Jinja2 with the filters and functions of pages."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -46,24 +45,16 @@ def environment(**options: Any) -> Environment:
     return made
 
 
-def data_size(size: int | None) -> str:
-    """Format a number of bytes; an em dash if unknown."""
-    return moments.UNKNOWN if size is None else formats.data_size(size)
-
-
-def duration(length: timedelta | None) -> str:
-    """Format a duration; an em dash if unknown."""
-    return moments.UNKNOWN if length is None else formats.duration(length)
-
-
-def intcomma(number: int | Undefined | None) -> str:
-    """Group the digits of a number by thousands; an em dash if unknown.
+def _or_dash(write: Callable[[Any], str]) -> Callable[[Any], str]:
+    """Return a filter that shows an em dash for an unknown value.
 
     Reports stored by older versions may lack some numbers.
     """
-    if number is None or isinstance(number, Undefined):
-        return moments.UNKNOWN
-    return f"{number:,}"
+
+    def shown(value: Any) -> str:
+        return moments.UNKNOWN if value is None or isinstance(value, Undefined) else write(value)
+
+    return shown
 
 
 def tone(state: str) -> str:
@@ -101,15 +92,15 @@ def _icons() -> Callable[[str], Markup]:
 FILTERS: dict[str, Callable[..., object]] = {
     "capfirst": defaultfilters.capfirst,
     "control": control,
-    "data_size": data_size,
+    "data_size": _or_dash(formats.data_size),
     "day": moments.day,
     "date": defaultfilters.date,
-    "duration": duration,
+    "duration": _or_dash(formats.duration),
     "full_day": formats.day,
     "errors_of_the_whole": errors_of_the_whole,
     "fields_with_errors": fields_with_errors,
     "first_focus": first_focus,
-    "intcomma": intcomma,
+    "intcomma": _or_dash("{:,}".format),
     "money": formats.money,
     "pluralize": defaultfilters.pluralize,
     "price": formats.price,

@@ -9,7 +9,7 @@ from django.template import engines
 from django.test import RequestFactory
 from jinja2 import nodes
 
-from backups_portal.ui.jinja_environment import intcomma, querystring
+from backups_portal.ui.jinja_environment import FILTERS, querystring
 
 TEMPLATES = Path(settings.BASE_DIR) / "templates"
 ENVIRONMENT = engines["jinja2"].env  # type: ignore[attr-defined]
@@ -70,5 +70,6 @@ def test_query_keeps_what_is_not_changed(changes: dict[str, object], query: str)
 
 
 def test_number_that_is_not_known_is_a_dash() -> None:
+    intcomma = FILTERS["intcomma"]
     assert intcomma(1234567) == "1,234,567"
     assert intcomma(None) == intcomma(ENVIRONMENT.undefined()) == "\N{EM DASH}"
