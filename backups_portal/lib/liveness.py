@@ -115,20 +115,13 @@ def last_signs(*signs: str) -> list[datetime | None]:
     return [datetime.fromisoformat(one.decode()) if one else None for one in found]
 
 
-def is_silent(sign: str, patience: timedelta) -> bool:
-    """Tell whether a sign is older than `patience`.
+def is_over(last: datetime | None, patience: timedelta) -> bool:
+    """Tell whether the last sign is older than `patience`.
 
-    If there has never been one, count from the start of this process.
-
-    Raises:
-        RedisError: Redis does not answer.
+    If there has never been one, count from the start of this process: the whole installation may
+    have just started.
     """
-    return _is_over(last_sign(sign), patience)
-
-
-def _is_over(last: datetime | None, patience: timedelta) -> bool:
     if last is None:
-        # The whole installation may have just started.
         return time.monotonic() - STARTED > patience.total_seconds()
     return timezone.now() - last > patience
 
@@ -185,9 +178,9 @@ def trouble() -> str:
         log.warning("Redis does not answer", exc_info=True)
         return "queue"
     seen.at = min(at or NEVER for at in signs.values())
-    if _is_over(signs[WORKER], patience):
+    if is_over(signs[WORKER], patience):
         return "silent"
-    return "schedule" if any(_is_over(signs[sign], patience) for sign in (SYSTEM, BEAT)) else ""
+    return "schedule" if any(is_over(signs[sign], patience) for sign in (SYSTEM, BEAT)) else ""
 
 
 def _key(sign: str) -> str:

@@ -20,12 +20,15 @@ def parts() -> dict[str, str]:
 def _from_redis() -> dict[str, str]:
     """Return the states that Redis holds: of processes and the storage."""
     try:
-        silent = {sign: liveness.is_silent(sign, _patience(sign)) for sign in SIGNS}
+        found = dict(zip(SIGNS, liveness.last_signs(*SIGNS), strict=True))
         storage = storage_state(storage_sign())
     except RedisError:
         return dict.fromkeys((*SIGNS, STORAGE), UNKNOWN)
-    states = {sign: UNAVAILABLE if silent[sign] else OK for sign in SIGNS}
-    if silent[liveness.BEAT] or silent[liveness.SYSTEM]:
+    states = {
+        sign: UNAVAILABLE if liveness.is_over(last, _patience(sign)) else OK
+        for sign, last in found.items()
+    }
+    if UNAVAILABLE in (states[liveness.BEAT], states[liveness.SYSTEM]):
         # Ticks cannot finish without these two, so the schedule itself is not to blame.
         states[liveness.SCHEDULE] = UNKNOWN
     return {**states, STORAGE: storage}
