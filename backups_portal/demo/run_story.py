@@ -2,7 +2,7 @@
 
 import time as clock
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -123,22 +123,20 @@ def _fire(project: Project) -> tuple[Snapshot, str]:
 
 
 def _wait_for_snapshot(snapshot: Snapshot) -> tuple[None, str]:
-    for _ in _polls("the snapshot"):
-        snapshot.refresh_from_db()
-        if snapshot.state == Snapshot.State.FAILED:
-            raise DemoError(f"The snapshot failed: {snapshot.reason}")
-        if snapshot.state == Snapshot.State.COMPLETED:
-            break
+    _wait(snapshot, "snapshot", Snapshot.State.COMPLETED)
     stored, logical = snapshot.stored_bytes or 0, snapshot.logical_bytes or 0
     return None, f"{snapshot.rows:,} rows, {stored:,} bytes stored of {logical:,}"
 
 
-def _polls(what: str) -> Iterator[None]:
+def _wait(row: Snapshot | Restore | Transfer, what: str, state: str) -> None:
     deadline = clock.monotonic() + PATIENCE
-    while clock.monotonic() < deadline:
-        yield
+    while row.state != state:
+        if row.state == "failed":
+            raise DemoError(f"The {what} failed: {row.reason}")
+        if clock.monotonic() > deadline:
+            raise DemoError(f"It took too long to wait for the {what}.")
         clock.sleep(0.1)
-    raise DemoError(f"It took too long to wait for {what}.")
+        row.refresh_from_db()
 
 
 def _search(project: Project, snapshot: Snapshot) -> tuple[None, str]:
@@ -168,12 +166,7 @@ def _restore(snapshot: Snapshot, owner: Account) -> tuple[Project, str]:
         wanted=NewProject(name=f"{snapshot.project.name} restored", accepted_charges=True),
     )
     run_restore.delay(str(restore.pk))
-    for _ in _polls("the restore"):
-        restore.refresh_from_db()
-        if restore.state == Restore.State.FAILED:
-            raise DemoError(f"The restore failed: {restore.reason}")
-        if restore.project is not None:
-            break
+    _wait(restore, "restore", Restore.State.COMPLETED)
     if restore.project is None:
         raise DemoError("The restore made no project.")
     return restore.project, f"{restore.rows_done:,} rows loaded, and every one proven"
@@ -188,23 +181,15 @@ def _move(restored: Project, source: Project, device_id: str, owner: Account) ->
         choice=Choice(devices=(device_id,)),
         request_key=uuid.uuid4(),
     )
-    _wait_for_transfer(transfer, Transfer.State.READY)
+    run_transfer.delay(str(transfer.pk))
+    _wait(transfer, "transfer", Transfer.State.READY)
     start_move(transfer=transfer, actor=owner)
-    _wait_for_transfer(transfer, Transfer.State.COMPLETED)
+    run_transfer.delay(str(transfer.pk))
+    _wait(transfer, "transfer", Transfer.State.COMPLETED)
     summary = transfer.summary
     if not summary["is_equal"] or summary["stored"] != summary["chosen"]:
         raise DemoError(f"The transfer did not move everything: {summary}")
     return None, f"{summary['stored']:,} variables moved, compared by digest on both sides"
-
-
-def _wait_for_transfer(transfer: Transfer, state: str) -> None:
-    run_transfer.delay(str(transfer.pk))
-    for _ in _polls("the transfer"):
-        transfer.refresh_from_db()
-        if transfer.state == Transfer.State.FAILED:
-            raise DemoError(f"The transfer failed: {transfer.reason}")
-        if transfer.state == state:
-            break
 
 
 def _compare(source: Project, restored: Project) -> tuple[None, str]:
