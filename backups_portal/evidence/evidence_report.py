@@ -46,6 +46,7 @@ from backups_portal.evidence.restore_history import (
 from backups_portal.evidence.settings_history import SettingsHistory, settings_history
 from backups_portal.evidence.storage_places import Places, places
 from backups_portal.objectives.objective_report import ObjectiveReport, report_of
+from backups_portal.objectives.objective_verdicts import GOOD_ONCE
 from backups_portal.projects.shutdown_periods import pair_shutdowns
 from snapshots.models import Hold, Snapshot
 
@@ -225,13 +226,9 @@ def _first_run(scope: Scope, events: ProjectEvents) -> datetime:
 
 def _recovery_point(scope: Scope, days: Sequence[DayLine], facts: Facts) -> RecoveryPoint:
     earlier = Snapshot.objects.filter(
-        project=scope.project, local_date__lt=scope.period.first, taken_at__isnull=False
+        GOOD_ONCE, project=scope.project, local_date__lt=scope.period.first
     )
-    # Include backups that retention has deleted since: they existed then.
-    good = earlier.filter(state__in=(Snapshot.State.COMPLETED, Snapshot.State.EXPIRED)).exclude(
-        verdict=Snapshot.Verdict.FAILED
-    )
-    before = good.order_by("-local_date").values_list("taken_at", flat=True).first()
+    before = earlier.order_by("-local_date").values_list("taken_at", flat=True).first()
     taken = [
         line.backup.taken_at
         for line in days

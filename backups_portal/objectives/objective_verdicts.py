@@ -22,8 +22,8 @@ from backups_portal.objectives.models import Breach, Objective
 from snapshots.models import Snapshot
 
 Kind = Objective.Kind
-# Includes backups whose retention period has ended since.
-GOOD = Q(state__in=("completed", "expired"), taken_at__isnull=False) & ~Q(verdict="failed")
+# Includes backups that retention has deleted since: they existed then.
+GOOD_ONCE = Q(state__in=("completed", "expired"), taken_at__isnull=False) & ~Q(verdict="failed")
 STORED = Coalesce("finished_at", "taken_at")
 MEASURED = Q(verdict="passed", restore_seconds__isnull=False)
 
@@ -72,7 +72,7 @@ def _points(
 ) -> Iterator[tuple[int, Judgement]]:
     if not objectives:
         return
-    good = Snapshot.objects.filter(GOOD).annotate(stored=STORED)
+    good = Snapshot.objects.filter(GOOD_ONCE).annotate(stored=STORED)
     before = good.filter(project=OuterRef("project_id"), stored__lte=OuterRef("checked_at"))
     of_project = Snapshot.objects.filter(project=OuterRef("project_id")).order_by()
     first = of_project.values("project").annotate(first=Min("scheduled_for")).values("first")
