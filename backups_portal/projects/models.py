@@ -262,7 +262,7 @@ class MainDatabase(models.Model):
 
 
 def snapshot_of_settings(database: MainDatabase) -> dict[str, object]:
-    """Return the settings as plain values, for the audit log."""
+    """Return the settings as plain values, for the audit log and the API."""
     return {
         "backup_time": f"{database.backup_time:%H:%M}",
         "backup_time_zone": database.backup_time_zone,

@@ -13,7 +13,7 @@ from backups_portal.portal_api.preconditions import check_preconditions
 from backups_portal.portal_api.problem_details import ProblemError
 from backups_portal.portal_api.result_pages import Page, Pages, cut
 from backups_portal.portal_api.token_auth import ApiRequest, Needs
-from backups_portal.projects.models import MainDatabase, Membership
+from backups_portal.projects.models import MainDatabase, Membership, snapshot_of_settings
 from backups_portal.ui.curl_examples import example
 from snapshots.retention.retention_preview import Shortening, preview_shortening
 from snapshots.schedule.backup_settings import change_backup_settings
@@ -133,11 +133,5 @@ def _preview(shortening: Shortening) -> dict[str, object]:
 
 def _settings(database: MainDatabase) -> schemas.Settings:
     return schemas.Settings.model_validate(
-        {
-            "backup_time": f"{database.backup_time:%H:%M}",
-            "backup_time_zone": database.backup_time_zone,
-            "retention_days": database.retention_days,
-            "proof_policy": database.proof_policy,
-            "next_backup_at": database.next_snapshot_at,
-        }
+        {**snapshot_of_settings(database), "next_backup_at": database.next_snapshot_at}
     )
