@@ -11,6 +11,6 @@ class RestoresConfig(AppConfig):
     def ready(self) -> None:
         # Models are not loaded yet when this module is imported.
         from restores.snapshot_uses import snapshots_being_read
-        from snapshots.retention.expiry import register_use
+        from snapshots.retention.in_use import register_use
 
         register_use(snapshots_being_read)

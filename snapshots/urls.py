@@ -12,8 +12,7 @@ from snapshots.views.device import (
 )
 from snapshots.views.download import DownloadView
 from snapshots.views.find import FindView
-from snapshots.views.resources import ResourcesView
-from snapshots.views.snapshot_lists import DevicesView, ExcludedView
+from snapshots.views.snapshot_lists import DevicesView, ExcludedView, ResourcesView
 
 PROJECT = "projects/<slug:slug>/"
 SNAPSHOT = f"{PROJECT}backups/<uuid:snapshot>/"

@@ -1,5 +1,6 @@
 """Open a device's records in a stored snapshot, or explain the obstacle."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,11 +11,13 @@ from backups_portal.lib.bulkhead import Bulkhead
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.limits import Limit
 from snapshots.engine.contents_index import Device, read_devices
+from snapshots.engine.device_export import csv_pieces, parquet_pieces
 from snapshots.engine.device_records import DeviceRecords
 from snapshots.engine.errors import EngineError, MissingObjectError
 from snapshots.engine.fallback_storage import StorageWithCopy, is_away
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.manifest_record import ManifestRecord
+from snapshots.engine.series_search import Selection
 from snapshots.engine.storage import Storage
 from snapshots.integrity.recorded_manifests import record_of
 from snapshots.models import Snapshot, SnapshotCopy
@@ -60,6 +63,12 @@ class OpenDevice:
         """Tell whether anything was read from the second storage."""
         return isinstance(self.storage, StorageWithCopy) and bool(self.storage.lost)
 
+    def file(self, selection: Selection, kind: str) -> Iterator[bytes]:
+        """Yield records as a file of a kind, `csv` or `parquet`; raise EngineError."""
+        if kind == "parquet":
+            return parquet_pieces(self.records, selection)
+        return csv_pieces(self.records, selection, self.prefix)
+
 
 @dataclass(frozen=True)
 class Obstacle:
@@ -73,6 +82,9 @@ class Obstacle:
     reason: str
     advice: str
     is_passing: bool
+
+    def __str__(self) -> str:
+        return f"{self.title}. {self.reason} {self.advice}"
 
 
 def open_device(snapshot: Snapshot, device_id: str, *, seconds: float = PAGE_SECONDS) -> OpenDevice:
@@ -159,9 +171,11 @@ def note_look_at_resources(snapshot: Snapshot, actor: Account, kind: str) -> Non
         snapshot.record("snapshot.looked_inside", actor, resources=kind)
 
 
-def note_export(snapshot: Snapshot, actor: Account, device: Device, kind: str) -> None:
-    """Record who downloads a device's records as a file."""
-    snapshot.record("snapshot.device_exported", actor, device=_name(device), format=kind)
+def note_export(
+    snapshot: Snapshot, actor: Account | None, device: Device, kind: str, **how: str
+) -> None:
+    """Record who gets a device's records as a file, and how; None is an operator."""
+    snapshot.record("snapshot.device_exported", actor, device=_name(device), format=kind, **how)
 
 
 def _name(device: Device) -> str:

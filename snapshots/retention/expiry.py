@@ -1,6 +1,6 @@
 """Expire snapshots: decided under a lock, removed after the commit."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import chain
@@ -15,6 +15,7 @@ from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.engine.errors import StorageError
 from snapshots.models import Snapshot
+from snapshots.retention.in_use import snapshots_in_use
 from snapshots.retention.retention_rules import YOUNG, Kept, decide
 from snapshots.storages.storage_marker import right_storage
 
@@ -23,13 +24,6 @@ log = get_logger(__name__)
 BATCH = 500
 EXPIRABLE = (Snapshot.State.COMPLETED, Snapshot.State.FAILED)
 JUDGED = ("local_date", "state", "taken_at", "scheduled_for", "read_until", "verdict")
-# Restores and proofs are in layers above this app, so they register what they use.
-_finders: list[Callable[[UUID], Collection[UUID]]] = []
-
-
-def register_use(find: Callable[[UUID], Collection[UUID]]) -> None:
-    """Register a function that finds a project's snapshots in use."""
-    _finders.append(find)
 
 
 @dataclass(frozen=True)
@@ -170,8 +164,7 @@ def _judge(project_id: UUID, now: datetime, *, retention_days: int | None = None
 
 
 def _in_use(project_id: UUID, rows: Sequence[Snapshot], now: datetime) -> set[UUID]:
-    registered = {pk for find in _finders for pk in find(project_id)}
-    return registered | {row.pk for row in rows if row.is_being_read(now)}
+    return snapshots_in_use(project_id) | {row.pk for row in rows if row.is_being_read(now)}
 
 
 def as_kept(row: Snapshot, *, is_in_use: bool) -> Kept:

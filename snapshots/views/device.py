@@ -1,6 +1,6 @@
 """Pages about a device inside a backup: records, variables, exports."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import timedelta
 from http import HTTPStatus
@@ -17,7 +17,6 @@ from backups_portal.ui import formats
 from backups_portal.ui.measurement_chart import Measured, measurements
 from backups_portal.ui.streamed_export import CSV, ExportedFileView
 from backups_portal.ui.viewer_time_zone import viewers_zone
-from snapshots.engine.device_export import csv_pieces, parquet_pieces
 from snapshots.engine.device_records import TooLongError
 from snapshots.engine.errors import EngineError
 from snapshots.engine.record_rows import records_of
@@ -230,7 +229,7 @@ class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
             obstacle = find_obstacle(self.snapshot, error)
             log.exception("a device cannot be exported", snapshot=self.snapshot.pk)
             status = HTTPStatus.SERVICE_UNAVAILABLE if obstacle.is_passing else HTTPStatus.CONFLICT
-            return _refused(status, f"{obstacle.title}. {obstacle.reason} {obstacle.advice}")
+            return _refused(status, str(obstacle))
 
     def _file(self) -> HttpResponseBase:
         kind, form, opened = self.kind, self.form(), self.opened
@@ -244,18 +243,14 @@ class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
                 return _refused(HTTPStatus.CONFLICT, NOT_STORED)
             held.callback(lease.release)
             note_export(self.snapshot, self.account, opened.device, kind)
-            pieces = LeasedFile(lease, self._content(form.selection()), held.pop_all())
+            content = opened.file(form.selection(), kind)
+            pieces = LeasedFile(lease, content, held.pop_all())
         name = f"{opened.device.device_id}-{self.snapshot.local_date}.{kind}"
         headers = {
             "Content-Disposition": f'attachment; filename="{name}"',
             "Cache-Control": "no-store",
         }
         return StreamingHttpResponse(pieces, content_type=self.content_type, headers=headers)
-
-    def _content(self, selection: Selection) -> Iterator[bytes]:
-        if self.kind == "parquet":
-            return parquet_pieces(self.opened.records, selection)
-        return csv_pieces(self.opened.records, selection, self.opened.prefix)
 
 
 def _refused(status: int, reason: str) -> HttpResponse:

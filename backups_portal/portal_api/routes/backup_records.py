@@ -125,9 +125,8 @@ def _problems(snapshot: Snapshot) -> Iterator[None]:
         raise Http404("no such device") from error
     except EngineError as error:
         found = find_obstacle(snapshot, error)
-        detail = f"{found.title}. {found.reason} {found.advice}"
         status = HTTPStatus.SERVICE_UNAVAILABLE if found.is_passing else HTTPStatus.CONFLICT
-        raise ProblemError(status, detail, cause=str(error.cause)) from error
+        raise ProblemError(status, str(found), cause=str(error.cause)) from error
 
 
 def _place(cursor: str | None) -> Cursor | None:

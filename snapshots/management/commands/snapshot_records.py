@@ -1,7 +1,6 @@
 """`manage.py snapshot_records ID DEVICE`: write a device's records."""
 
 import sys
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -10,16 +9,15 @@ from django.core.management.base import CommandError, CommandParser
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.audit.output_file import add_output_argument, write_new_file
 from backups_portal.audit.time_arguments import moment_argument
-from snapshots.engine.device_export import csv_pieces, parquet_pieces
 from snapshots.engine.errors import EngineError
 from snapshots.engine.series_search import Selection, micros
 from snapshots.management.snapshot_arguments import stored_snapshot
-from snapshots.models import Snapshot
 from snapshots.reports.device_reading import (
     FILE_SECONDS,
     OpenDevice,
     UnknownDeviceError,
     find_obstacle,
+    note_export,
     open_device,
 )
 
@@ -45,8 +43,9 @@ class Command(OperatorCommand):
         snapshot = stored_snapshot(options["snapshot"])
         try:
             opened = open_device(snapshot, options["device"], seconds=FILE_SECONDS)
-            pieces = _pieces(opened, options)
-            _record(snapshot, opened, options["format"])
+            kind = options["format"]
+            pieces = opened.file(_selection(opened, options), kind)
+            note_export(snapshot, None, opened.device, kind, via="snapshot_records")
             if options["output"] is None:
                 sys.stdout.buffer.writelines(pieces)
             else:
@@ -54,25 +53,16 @@ class Command(OperatorCommand):
         except UnknownDeviceError as error:
             raise CommandError(f"This backup has no device {error}.") from error
         except EngineError as error:
-            found = find_obstacle(snapshot, error)
-            raise CommandError(f"{found.title}. {found.reason} {found.advice}") from error
+            raise CommandError(str(find_obstacle(snapshot, error))) from error
 
 
-def _pieces(opened: OpenDevice, options: dict[str, Any]) -> Iterator[bytes]:
+def _selection(opened: OpenDevice, options: dict[str, Any]) -> Selection:
     names = options["variable"]
     series = opened.records.series
     if unknown := sorted({*(names or ())} - {one.variable for one in series}):
         raise CommandError(f"The device has no variable {unknown[0]} in this backup.")
-    selection = Selection(
+    return Selection(
         tuple(one for one in series if not names or one.variable in names),
         micros(options["since"]),
         micros(options["until"]),
     )
-    if options["format"] == "parquet":
-        return parquet_pieces(opened.records, selection)
-    return csv_pieces(opened.records, selection, opened.prefix)
-
-
-def _record(snapshot: Snapshot, opened: OpenDevice, kind: str) -> None:
-    device = opened.device.name or opened.device.device_id
-    snapshot.record("snapshot.device_exported", device=device, format=kind, via="snapshot_records")
