@@ -16,12 +16,7 @@ from backups_portal.lib.crypto import Keyring
 from backups_portal.lib.failure_causes import LOCKED_OUT, Cause, driver_cause, first_line
 from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.thread_pool import check_stopped, run_parallel
-from backups_portal.projectdb.catalogue import (
-    RESOURCE_TABLES,
-    VARIABLE,
-    Table,
-    digest_columns,
-)
+from backups_portal.projectdb.catalogue import RESOURCE_TABLES, VARIABLE, Table, digest_columns
 from backups_portal.projectdb.excluded_settings import remove_excluded_settings
 from backups_portal.projectdb.pg_binary_copy import COPY_TABLE, encode_table
 from backups_portal.projectdb.tokens import mint

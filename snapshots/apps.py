@@ -19,11 +19,7 @@ class SnapshotsConfig(AppConfig):
 def check_storage_settings(**_: object) -> list[CheckMessage]:
     """Report settings of the storages that would make the first backup fail."""
     from snapshots.engine.errors import StorageError
-    from snapshots.storages.configured_storages import (
-        check_storages,
-        copies_are_apart,
-        master_keys,
-    )
+    from snapshots.storages.configured_storages import check_storages, copies_are_apart, master_keys
 
     errors: list[CheckMessage] = []
     try:

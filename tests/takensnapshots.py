@@ -1,11 +1,12 @@
 """Snapshots taken by the engine, for tests of their consumers."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 
 from backups_portal.projects.models import Project
 from snapshots.models import Snapshot
+from snapshots.retention.expiry import Pruned, prune_each
 from snapshots.run.snapshot_run import take
 from tests.factories import make_snapshot
 
@@ -18,3 +19,8 @@ def taken(project: Project, days_ago: int = 0) -> Snapshot:
     snapshot.refresh_from_db()
     assert snapshot.state == Snapshot.State.COMPLETED, snapshot.reason
     return snapshot
+
+
+def prune(now: datetime) -> list[Pruned]:
+    """Apply every project's retention; return all snapshots past their period."""
+    return list(prune_each(now))

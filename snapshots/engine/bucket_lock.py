@@ -81,7 +81,11 @@ class BucketLock:
             with self.asked("does not tell whether its bucket has object lock", NO_LOCK_HERE):
                 answer = self.client.get_object_lock_configuration(Bucket=self.bucket)
             if answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") != "Enabled":
-                raise self._without_lock()
+                raise LockRefusedError(
+                    f"{self.name} cannot lock backups: the bucket {self.bucket} has no object "
+                    f"lock. Turn it on for the bucket, or take `{OBJECT_LOCK}` out of the "
+                    "storage's URL."
+                )
             self._is_known = True
 
     def lock(
@@ -178,9 +182,3 @@ class BucketLock:
                 "s3:GetObjectRetention and s3:GetBucketObjectLockConfiguration."
             )
         return StorageError(f"{self.name} {what}: {without_secrets(str(error))}")
-
-    def _without_lock(self) -> LockRefusedError:
-        return LockRefusedError(
-            f"{self.name} cannot lock backups: the bucket {self.bucket} has no object lock. Turn "
-            f"it on for the bucket, or take `{OBJECT_LOCK}` out of the storage's URL."
-        )

@@ -167,8 +167,9 @@ class DeviceRecords:
         is_newest_first: bool = False,
     ) -> Iterator[list[Result]]:
         """Yield the results of each part of time that has rows, in order."""
-        if not selection.series:
+        if not selection.series or self.device.number is None:
             return
+        lifetime = Selection.between((), self.device.first, self.device.last).chunks
 
         def work(part: Parts) -> list[Result]:
             chunks, segments = part
@@ -180,7 +181,7 @@ class DeviceRecords:
         parts = [
             (chunks, segments)
             for chunks, segments in by_range(self._manifest.of(VARIABLE.name))
-            if chunks.meets(selection.chunks) and self._is_alive(chunks)
+            if chunks.meets(selection.chunks) and chunks.meets(lifetime)
         ]
         yield from self._in_order(parts[::-1] if is_newest_first else parts, work)
 
@@ -207,14 +208,6 @@ class DeviceRecords:
             finally:
                 for _, future in waiting:
                     future.cancel()
-
-    def _is_alive(self, chunks: ChunkRange) -> bool:
-        """Tell whether a range meets the time between first and last record."""
-        return self.device.number is not None and chunks.meets(self._lifetime)
-
-    @cached_property
-    def _lifetime(self) -> ChunkRange:
-        return Selection.between((), self.device.first, self.device.last).chunks
 
     def _holds(self, chunks: ChunkRange) -> bool:
         found = self._cells.within(self._manifest.contents, self.device.number, chunks)

@@ -10,14 +10,7 @@ from itertools import accumulate
 from random import SystemRandom
 
 from snapshots.engine.manifest import Segment, UntrackedChange
-from snapshots.engine.segment_plan import (
-    TARGET_ROWS,
-    ChunkRange,
-    Plan,
-    by_range,
-    count_rows,
-    split,
-)
+from snapshots.engine.segment_plan import TARGET_ROWS, ChunkRange, Plan, by_range, count_rows, split
 from snapshots.engine.segments import total_digest
 
 # Rows that an incremental snapshot counts in addition to those it reads: 0.4 µs each, 50 ms in

@@ -9,12 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from backups_portal.projectdb.catalogue import (
-    BY_NAME,
-    VARIABLE,
-    Table,
-    digest_columns,
-)
+from backups_portal.projectdb.catalogue import BY_NAME, VARIABLE, Table, digest_columns
 from backups_portal.projectdb.schema_version import SCHEMA_VERSION
 from snapshots.engine.layout import segment_key
 

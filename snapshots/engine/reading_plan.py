@@ -7,12 +7,7 @@ from psycopg import Connection
 
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projectdb.catalogue import (
-    RESOURCE_TABLES,
-    VARIABLE,
-    Table,
-    digest_columns,
-)
+from backups_portal.projectdb.catalogue import RESOURCE_TABLES, VARIABLE, Table, digest_columns
 from backups_portal.projectdb.schema_version import SCHEMA_VERSION
 from snapshots.engine.contents_index import KeptCells, keep_cells
 from snapshots.engine.day_device_counts import SeriesDevices

@@ -28,11 +28,7 @@ from snapshots.replication.copy_sweep import (
     wait_for_copy_sweep,
 )
 from snapshots.schedule.task_limit import too_long
-from snapshots.storages.configured_storages import (
-    copy_place,
-    has_copies,
-    snapshot_storage,
-)
+from snapshots.storages.configured_storages import copy_place, has_copies, snapshot_storage
 from snapshots.storages.storage_marker import check_apart, right_copy_storage
 
 log = get_logger(__name__)

@@ -12,13 +12,7 @@ from functools import cached_property
 from itertools import count
 
 from backups_portal.lib.json_types import JsonObject
-from snapshots.engine.archive_resources import (
-    RESOURCES,
-    Document,
-    Rows,
-    api_object,
-    read_resources,
-)
+from snapshots.engine.archive_resources import RESOURCES, Document, Rows, api_object, read_resources
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
 

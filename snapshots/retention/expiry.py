@@ -38,11 +38,6 @@ class Pruned:
     reason: str
 
 
-def prune(now: datetime) -> list[Pruned]:
-    """Apply every project's retention; return all snapshots past their period."""
-    return list(prune_each(now))
-
-
 def prune_each(now: datetime, *, dry_run: bool = False) -> Iterator[Pruned]:
     """Apply retention as it is iterated, project by project, in little memory.
 

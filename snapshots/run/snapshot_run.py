@@ -22,12 +22,7 @@ from snapshots.engine.manifest import Manifest, UntrackedChange
 from snapshots.engine.pg_timestamps import LAST_CHUNK
 from snapshots.engine.run_progress import Progress
 from snapshots.engine.snapshot_steps import Step
-from snapshots.engine.snapshot_writer import (
-    Destination,
-    Listener,
-    Source,
-    take_snapshot,
-)
+from snapshots.engine.snapshot_writer import Destination, Listener, Source, take_snapshot
 from snapshots.engine.source_database import chunk_start, source_errors
 from snapshots.integrity.damage import note_healed
 from snapshots.integrity.orphan_objects import wait_for_sweep

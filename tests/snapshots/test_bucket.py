@@ -18,12 +18,11 @@ from snapshots.integrity.catalogue_rebuild import rebuild_each
 from snapshots.integrity.orphan_objects import sweep_project
 from snapshots.integrity.verification import verify
 from snapshots.models import Snapshot
-from snapshots.retention.expiry import prune
 from snapshots.run.snapshot_run import take
 from tests.factories import make_account, make_snapshot
 from tests.projectdatabases import add_rows, open_database
 from tests.s3 import KEY, SECRET, Answer, bucket_url, one_of, proxy_before, s3_server
-from tests.takensnapshots import taken
+from tests.takensnapshots import prune, taken
 
 pytestmark = pytest.mark.django_db
 

@@ -28,7 +28,7 @@ from snapshots.engine.layout import PROBES, keys_folder
 from snapshots.engine.manifest import Manifest
 from snapshots.integrity.orphan_objects import sweep_project
 from snapshots.models import Snapshot
-from snapshots.retention.expiry import each_project_id, prune
+from snapshots.retention.expiry import each_project_id
 from snapshots.run.snapshot_run import SHUT_DOWN
 from snapshots.storages.configured_storages import snapshot_storage
 from snapshots.storages.storage_marker import MARKER
@@ -41,6 +41,7 @@ from tests.soak.ingest import Field
 from tests.soak.processes import Outages, logs
 from tests.soak.soaking import Soak, orphan_databases
 from tests.soak.watching import connections, growth, quarters, surplus
+from tests.takensnapshots import prune
 
 READERS = 2
 LOGGED = re.compile(r"^(?P<at>\d{4}-\d\d-\d\d [\d:]{8}),\d+ (?:ERROR|CRITICAL) (?P<what>.*)", re.M)

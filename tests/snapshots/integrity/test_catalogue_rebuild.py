@@ -19,10 +19,10 @@ from snapshots.engine.storage import Storage
 from snapshots.integrity.catalogue_rebuild import REBUILD_LOCK
 from snapshots.integrity.verification import verify
 from snapshots.models import Snapshot
-from snapshots.retention.expiry import prune
 from snapshots.run.snapshot_run import take
 from snapshots.schedule.schedule_tick import queue_due
 from tests.factories import make_account, make_project_row, make_snapshot
+from tests.takensnapshots import prune
 
 pytestmark = pytest.mark.django_db
 OWNER = "owner@example.com"

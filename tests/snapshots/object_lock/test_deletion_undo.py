@@ -21,12 +21,12 @@ from snapshots.integrity.verification import verify
 from snapshots.models import Snapshot
 from snapshots.object_lock import deletion_undo
 from snapshots.object_lock.lock_extension import extend_locks
-from snapshots.retention.expiry import prune
 from snapshots.storages.configured_storages import snapshot_storage
 from tests.conftest import database_of_this_test
 from tests.killed import is_command_killed
 from tests.lockserver import LOCKING, LockServer
 from tests.snapshots.object_lock.test_lock_extension import DAY, OLD, add, age, restored, taken
+from tests.takensnapshots import prune
 
 pytestmark = pytest.mark.django_db
 

@@ -24,7 +24,6 @@ from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.object_lock import lock_extension
 from snapshots.object_lock.lock_extension import extend_locks
 from snapshots.replication.copy_run import copy
-from snapshots.retention.expiry import prune
 from snapshots.retention.holds import place_hold
 from snapshots.run.snapshot_run import take
 from snapshots.storages.configured_storages import master_keys, snapshot_storage
@@ -32,6 +31,7 @@ from snapshots.storages.key_rotation import rotate_each
 from tests.factories import make_snapshot
 from tests.lockserver import LOCKING, LockServer
 from tests.projectdatabases import add_rows, main_database, open_database, restore_into
+from tests.takensnapshots import prune
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)

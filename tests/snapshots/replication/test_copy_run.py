@@ -30,7 +30,6 @@ from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.replication import copy_run
 from snapshots.replication.copy_run import copies_overlooked, copy, next_copy, queue_copies
 from snapshots.reports.contents import look_inside
-from snapshots.retention.expiry import prune
 from snapshots.storages.configured_storages import SECOND
 from snapshots.storages.storage_signs import copies_sign
 from snapshots.tasks import copy_snapshot
@@ -46,7 +45,7 @@ from tests.snapshots.replication.copies import (
     names,
     restored,
 )
-from tests.takensnapshots import taken
+from tests.takensnapshots import prune, taken
 
 pytestmark = pytest.mark.django_db
 

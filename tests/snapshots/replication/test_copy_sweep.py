@@ -22,11 +22,10 @@ from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.replication import copy_run
 from snapshots.replication.copy_run import copy, queue_copies
 from snapshots.replication.copy_sweep import remove_copies, sweep_copies
-from snapshots.retention.expiry import prune
 from snapshots.storages.configured_storages import copy_place
 from tests.projectdatabases import open_database
 from tests.snapshots.replication.copies import NOWHERE, OLD, State, age, copied, flip, names
-from tests.takensnapshots import taken
+from tests.takensnapshots import prune, taken
 
 pytestmark = pytest.mark.django_db
 

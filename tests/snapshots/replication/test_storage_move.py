@@ -15,11 +15,10 @@ from backups_portal.projects.models import Project
 from snapshots.engine.storage import Storage
 from snapshots.integrity.orphan_objects import sweep_project
 from snapshots.models import SnapshotCopy
-from snapshots.retention.expiry import prune
 from snapshots.storages.configured_storages import copy_place, snapshot_storage
 from tests.lockserver import LockServer
 from tests.snapshots.replication.copies import add, age, copied, names, restored
-from tests.takensnapshots import taken
+from tests.takensnapshots import prune, taken
 
 pytestmark = pytest.mark.django_db
 

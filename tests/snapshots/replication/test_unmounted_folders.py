@@ -19,12 +19,11 @@ from snapshots.integrity.verification import Unverified, verify_all, verify_copy
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.replication.copy_run import copy, queue_copies
 from snapshots.replication.repair import repair
-from snapshots.retention.expiry import prune
 from snapshots.run.snapshot_run import take
 from snapshots.storages.storage_signs import copies_sign
 from tests.factories import make_project_row, make_snapshot
 from tests.snapshots.replication.copies import State, age, copied
-from tests.takensnapshots import taken
+from tests.takensnapshots import prune, taken
 
 pytestmark = pytest.mark.django_db
 

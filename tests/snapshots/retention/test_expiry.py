@@ -19,7 +19,7 @@ from snapshots.errors import HoldRefusedError
 from snapshots.integrity.orphan_objects import sweep_project
 from snapshots.models import Snapshot
 from snapshots.retention import expiry, retention_rules
-from snapshots.retention.expiry import each_project_id, preview_retention, prune, prune_each
+from snapshots.retention.expiry import each_project_id, preview_retention, prune_each
 from snapshots.retention.holds import place_hold, release_hold
 from snapshots.retention.retention_preview import preview_shortening
 from tests.at_once import at_once
@@ -30,6 +30,7 @@ from tests.factories import (
     make_snapshot,
 )
 from tests.manifests import make_manifest
+from tests.takensnapshots import prune
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -8,8 +8,7 @@ from django.utils import timezone
 from backups_portal.projects.models import Project
 from snapshots.engine import source_database
 from snapshots.models import Snapshot
-from snapshots.retention.expiry import prune
-from tests.takensnapshots import taken
+from tests.takensnapshots import prune, taken
 
 pytestmark = pytest.mark.django_db
 
