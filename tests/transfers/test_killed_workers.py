@@ -1,6 +1,5 @@
 """A worker or command that moves data is killed by SIGKILL; the next one continues."""
 
-import io
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -12,7 +11,6 @@ from pytest_django import Settings
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import Project
-from backups_portal.transfers.csv_files.csv_import_export import import_csv
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.transfers.transfer_requests import request_undo, start_move
@@ -23,7 +21,6 @@ from tests.transfers.projects import (
     DEVICE,
     START,
     add_readings,
-    add_truck,
     count_rows,
     open_project,
 )
@@ -162,18 +159,3 @@ def test_an_undo_between_the_commits_of_the_two_databases(
         "kept": [{"kind": "device", "id": DEVICE, "reason": "it has received records since"}],
         "device_settings": 0,
     }
-
-
-CSV = "backups_portal.transfers.csv_files.csv_import_export"
-
-
-@pytest.mark.parametrize("place", [f"behind {CSV}.import_file", f"behind {CSV}.record"])
-def test_an_import(live: Project, owner: Account, place: str) -> None:
-    """On a page or in a command it is all or nothing, and the caller repeats it."""
-    add_truck(live)
-    file = b"variable,value,time\n" + b"".join(b"t,1,2026-03-0%d\n" % day for day in range(1, 4))
-    work = partial(import_csv, live, DEVICE, io.BytesIO(file), actor=owner)
-    assert is_killed(work, place)
-    assert (count_rows(live), AuditEvent.objects.filter(action="data.imported").count()) == (0, 0)
-    assert work().rows == 3
-    assert (count_rows(live), AuditEvent.objects.filter(action="data.imported").count()) == (3, 1)

@@ -11,6 +11,7 @@ import psycopg
 from django.conf import settings
 from psycopg import Connection
 
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.duplicate_records import Duplicates
 from backups_portal.projectdb.ids import new_group
 from backups_portal.projectdb.record_writer import (
@@ -74,6 +75,11 @@ class Imported:
     bad: int = 0
     errors: list[BadLine] = field(default_factory=list)
     preview: list[Record] = field(default_factory=list)
+
+    @property
+    def counts(self) -> JsonObject:
+        """Return the counts that the activity tells."""
+        return {"rows": self.rows, "already there": self.known, "bad": self.bad}
 
     @property
     def is_refused(self) -> bool:

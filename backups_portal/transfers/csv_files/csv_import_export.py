@@ -15,6 +15,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
 from backups_portal.lib import pgsession
 from backups_portal.lib.database_outage import DJANGO_ERRORS
+from backups_portal.lib.leases import LeaseLostError
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projectdb.devices import device_name
 from backups_portal.projectdb.record_csv import RecordRow, write_rows
@@ -23,6 +24,12 @@ from backups_portal.projects.database_dsn import project_dsn, who_holds
 from backups_portal.projects.models import Project
 from backups_portal.transfers.commit_guard import guarded
 from backups_portal.transfers.csv_files.csv_import import Imported, ImportOptions, import_file
+from backups_portal.transfers.csv_files.import_line import (
+    import_under_way,
+    remove_marker,
+    store_marker,
+    write_line,
+)
 from backups_portal.transfers.errors import TransferRefusedError
 
 log = get_logger(__name__)
@@ -31,6 +38,7 @@ ROWS_AT_ONCE = 10_000
 RIGHT_SECONDS = 60.0
 DEFAULT = ImportOptions()
 LOCKED = "another session keeps data locked."
+INTERRUPTED = "Nothing was imported: the import was interrupted. Try again."
 
 
 def export_csv(project: Project, device: str, *, actor: Account) -> Iterator[str]:
@@ -112,35 +120,49 @@ def import_csv(
         TransferRefusedError: the file or device is refused, or another session locks the device.
     """
     get_project(actor, project.slug, Permission.MANAGE_BACKUPS)
-
-    @contextmanager
-    def published() -> Iterator[None]:
-        with transaction.atomic():
-            hold_right(actor, Permission.MANAGE_BACKUPS, project)
-            if not options.is_preview:
-                _record_import(project, name, done, actor)
-            yield
-
     try:
-        with (
-            pgsession.connect(
-                project_dsn(project), autocommit=True, settings=pgsession.PAGE
-            ) as connection,
-            guarded(connection, published),
-        ):
-            name = device_name(connection, device)
-            done = import_file(connection, device, file, options)
+        with pgsession.connect(
+            project_dsn(project), autocommit=True, settings=pgsession.PAGE
+        ) as connection:
+            if options.is_preview:
+                with guarded(connection, partial(_owned, actor, project)):
+                    return import_file(connection, device, file, options)
+            return _import(connection, project, device, file, options, actor)
     except psycopg.errors.LockNotAvailable as error:
         held = who_holds(project, of_rows=True)
         raise TransferRefusedError(f"Nothing was imported: {LOCKED} {held}".strip()) from error
+    except LeaseLostError as error:
+        raise TransferRefusedError(INTERRUPTED, status=409) from error
+
+
+@contextmanager
+def _owned(actor: Account, project: Project) -> Iterator[None]:
+    """Hold the actor's right to the project in a transaction of the portal's database."""
+    with transaction.atomic():
+        hold_right(actor, Permission.MANAGE_BACKUPS, project)
+        yield
+
+
+def _import(
+    connection: Connection,
+    project: Project,
+    device: str,
+    file: IO[bytes],
+    options: ImportOptions,
+    actor: Account,
+) -> Imported:
+    """Store the records, and write their line in the activity; see import_line.py."""
+
+    @contextmanager
+    def published() -> Iterator[None]:
+        with _owned(actor, project):
+            write_line(row, actor, subject=subject, counts=done.counts)
+            yield
+
+    subject = device_name(connection, device)
+    with import_under_way(project) as row:
+        with guarded(connection, published):
+            done = import_file(connection, device, file, options)
+            store_marker(connection, row, actor, subject=subject, counts=done.counts)
+        remove_marker(connection, row)
     return done
-
-
-def _record_import(project: Project, device: str, done: Imported, actor: Account) -> None:
-    record(
-        action="data.imported",
-        actor=actor,
-        project=project,
-        subject=device,
-        details={"rows": done.rows, "already there": done.known, "bad": done.bad},
-    )

@@ -22,7 +22,7 @@ from backups_portal.lib.leased_job import GivenUpError, LeasedJob, Ran, back_off
 from backups_portal.lib.leases import LeaseLostError, LeaseQuerySet
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projectdb.devices import device_name
-from backups_portal.projectdb.files import WAITING, delete_files, find_file, put_file, spool_file
+from backups_portal.projectdb.files import delete_files, find_file, put_file, spool_file
 from backups_portal.projectdb.tokens import still_may
 from backups_portal.projects.database_dsn import UNREACHABLE, project_dsn, who_holds
 from backups_portal.projects.models import Project
@@ -30,6 +30,7 @@ from backups_portal.transfers.commit_guard import guarded
 from backups_portal.transfers.csv_files import csv_import
 from backups_portal.transfers.csv_files.csv_format import MAX_BYTES, write_csv
 from backups_portal.transfers.csv_files.csv_import import Imported, ImportOptions
+from backups_portal.transfers.csv_files.import_line import NO_FILE, ImportLineJob, marker_path
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.models import CsvRequest
 from backups_portal.ui.formats import count
@@ -56,8 +57,9 @@ NOTHING_IMPORTED: JsonObject = {"rows": 0, "already there": 0, "bad": 1}
 
 
 def run_csv(request_id: uuid.UUID) -> Ran:
-    """Write or read a requested CSV file; see `LeasedJob.run`."""
-    return CsvJob(request_id).run()
+    """Write or read a requested CSV file, or tell of a lost import; see `LeasedJob.run`."""
+    asked = CsvRequest.objects.filter(pk=request_id).values_list("path", flat=True).first()
+    return (ImportLineJob if asked == NO_FILE else CsvJob)(request_id).run()
 
 
 def errors_path(path: str) -> str:
@@ -90,8 +92,7 @@ class CsvJob(LeasedJob[CsvRequest]):
     @property
     def mark(self) -> str:
         """Return the path of the marker, which is stored with an import's rows."""
-        # Earlier versions named it by the 24 digits of a job id.
-        return f"{WAITING}jobs/{self.pk.hex[-24:]}"
+        return marker_path(self.pk)
 
     @property
     def is_export(self) -> bool:
@@ -201,8 +202,7 @@ class CsvJob(LeasedJob[CsvRequest]):
         stored = self._read_mark(connection)
         if stored is not None:
             return stored
-        done = self._store(connection)
-        counts = {"rows": done.rows, "already there": done.known, "bad": done.bad}
+        counts = self._store(connection).counts
         put_file(connection, path=self.mark, content=json.dumps(counts).encode())
         return counts
 

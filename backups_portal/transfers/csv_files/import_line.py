@@ -1,0 +1,137 @@
+"""The activity's line of an import by page or command, even if its process is killed.
+
+Rows and line are committed to two databases, one after the other. So a row of the portal's database
+says that an import is under way, and what the line will say is stored with the rows, in a marker.
+If the process dies in between, the tick sends the row, and a worker looks for the marker.
+"""
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+
+import psycopg
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from psycopg import Connection
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.recorder import acting_by_command, operator, record
+from backups_portal.lib import pgsession
+from backups_portal.lib.json_types import JsonObject
+from backups_portal.lib.leased_job import Heartbeat, LeasedJob, back_off
+from backups_portal.lib.leases import LeaseLostError, LeaseQuerySet
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projectdb.files import WAITING, delete_files, find_file, put_file, spool_file
+from backups_portal.projects.access import RightLostError
+from backups_portal.projects.database_dsn import project_dsn
+from backups_portal.projects.models import Project
+from backups_portal.transfers.errors import TransferRefusedError
+from backups_portal.transfers.models import CsvRequest
+
+log = get_logger(__name__)
+
+# The path of these rows, which read no file of the project.
+NO_FILE = ""
+RETRY_MINUTES = (1, 5, 60)
+
+
+@contextmanager
+def import_under_way(project: Project) -> Iterator[CsvRequest]:
+    """Keep the row of an import, under a lease, until its line is written or it has failed."""
+    ticket = uuid.uuid4()
+    row = CsvRequest.objects.create(
+        project=project,
+        work=CsvRequest.Work.IMPORT,
+        path=NO_FILE,
+        state=CsvRequest.State.RUNNING,
+        lease=ticket,
+        lease_until=timezone.now() + settings.LEASE,
+    )
+    rows = CsvRequest.objects.filter(pk=row.pk, lease=ticket)
+    renew = partial(CsvRequest.objects.renew, row.pk, ticket, lease=settings.LEASE)
+    try:
+        with Heartbeat(renew, f"import {row.pk}"):
+            yield row
+    except (TransferRefusedError, RightLostError):
+        rows.delete()
+        raise
+    finally:
+        # After another error, the commit may have been made all the same: a worker finds out.
+        rows.update(lease=None, lease_until=timezone.now())
+
+
+def store_marker(
+    connection: Connection, row: CsvRequest, actor: Account, *, subject: str, counts: JsonObject
+) -> None:
+    """Store what the line will say, in the transaction of the rows."""
+    line = {"account": actor.pk, "operator": operator(), "subject": subject, "counts": counts}
+    put_file(connection, path=marker_path(row.pk), content=json.dumps(line).encode())
+
+
+def write_line(row: CsvRequest, actor: Account | None, *, subject: str, counts: JsonObject) -> None:
+    """Write the line and delete the row, in a transaction of the portal's database.
+
+    Raises:
+        LeaseLostError: a worker has taken the import for lost.
+    """
+    if not CsvRequest.objects.filter(pk=row.pk, lease=row.lease).delete()[0]:
+        raise LeaseLostError(str(row.pk))
+    record(
+        action="data.imported", actor=actor, project=row.project, subject=subject, details=counts
+    )
+
+
+def remove_marker(connection: Connection, row: CsvRequest) -> None:
+    """Delete the marker once the line is written."""
+    delete_files(connection, [marker_path(row.pk)])
+
+
+def marker_path(pk: uuid.UUID) -> str:
+    """Return the path of the file that an import stores with its rows."""
+    # Earlier versions named it by the 24 digits of a job id.
+    return f"{WAITING}jobs/{pk.hex[-24:]}"
+
+
+class ImportLineJob(LeasedJob[CsvRequest]):
+    """An attempt at the line of an import whose process is gone."""
+
+    name = "import_line"
+    shown_errors = (psycopg.Error,)
+
+    def rows(self) -> LeaseQuerySet:
+        return CsvRequest.objects.select_related("project__server")
+
+    def work(self) -> None:
+        row = self.row
+        if row.project.state == Project.State.REMOVED:
+            self.finish()
+            return
+        dsn = project_dsn(row.project)
+        with pgsession.connect(dsn, autocommit=True, settings=pgsession.PAGE) as connection:
+            if find_file(connection, marker_path(row.pk)) is None:
+                # Nothing was stored, so there is nothing to tell.
+                self.finish()
+                return
+            with spool_file(connection, marker_path(row.pk)) as file:
+                line = json.load(file)
+            actor = Account.objects.filter(pk=line["account"]).first()
+            with transaction.atomic(), acting_by_command(line["operator"]):
+                write_line(row, actor, subject=line["subject"], counts=line["counts"])
+            remove_marker(connection, row)
+
+    def retry_at(self, error: Exception) -> datetime | None:
+        return back_off(RETRY_MINUTES, self.row.attempts - 1, timezone.now())
+
+    def postpone(self, then: datetime, **fields: object) -> None:
+        super().postpone(then, reason=fields["reason"])
+
+    def give_up(self, error: Exception, **fields: object) -> None:
+        log.error("what a lost import has stored is not known", project=self.row.project_id)
+        self.finish()
+
+    def finish(self, **fields: object) -> None:
+        self.rows().filter(pk=self.pk, lease=self.ticket).delete()
