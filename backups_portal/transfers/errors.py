@@ -27,5 +27,9 @@ class LockedOutError(TransferError):
     """Another session holds a lock on a table or rows; a retry may succeed."""
 
 
+class OccupiedError(Exception):
+    """Another transfer is writing into the target; this one begins after it."""
+
+
 class StoppedError(Exception):
     """The owner asked to pause or cancel the run."""

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -25,6 +25,7 @@ from backups_portal.projects.models import Project
 from backups_portal.transfers.errors import (
     SHUT_DOWN,
     LockedOutError,
+    OccupiedError,
     StoppedError,
     TransferError,
     TransferRefusedError,
@@ -49,6 +50,9 @@ log = get_logger(__name__)
 
 # After this many attempts whose worker died, the work is given up.
 MAX_ATTEMPTS = 5
+# Look this often whether another transfer into the target has ended.
+TURN = timedelta(minutes=1)
+OCCUPIED = "Another transfer into {name} is under way. This one begins once that has ended."
 STAYS = "What was moved until then stays. You can continue or undo it."
 UNEXPECTED = f"Something unexpected went wrong. {STAYS} If it fails again, tell your operator."
 AGAIN = "Make the dry run again."
@@ -100,6 +104,9 @@ class TransferJob(LeasedJob[Transfer]):
                 works[self.row.work]()
         except StoppedError:
             self._stop()
+        except OccupiedError as waiting:
+            log.info("transfer waits for another one into its target")
+            self.postpone(timezone.now() + TURN, reason=str(waiting))
 
     def retry_at(self, error: Exception) -> datetime | None:
         if not isinstance(error, LockedOutError):
@@ -159,8 +166,34 @@ class TransferJob(LeasedJob[Transfer]):
         with self._right():
             self._end(Transfer.State.READY, plan=plan.as_json(), rows_total=plan.rows, rows_done=0)
 
+    def _take_turn(self, target: Project) -> None:
+        """Make sure that no other transfer writes into the target meanwhile.
+
+        Two that judge the same records at the same time would both store them.
+
+        Raises:
+            OccupiedError: another one does; the attempt does not count.
+        """
+        with transaction.atomic():
+            Project.objects.select_for_update(no_key=True).get(pk=target.pk)
+            others = Transfer.objects.filter(
+                target=target,
+                state=Transfer.State.RUNNING,
+                work__in=(Transfer.Work.MOVE, Transfer.Work.UNDO),
+                moving_since__isnull=False,
+                lease_until__gt=timezone.now(),
+            )
+            is_free = not others.exclude(pk=self.pk).exists()
+            if is_free:
+                self.store(moving_since=timezone.now())
+            else:
+                self.store(moving_since=None, attempts=self.row.attempts - 1)
+        if not is_free:
+            raise OccupiedError(OCCUPIED.format(name=target.name))
+
     def _move(self) -> None:
         source, target = self._project("source"), self._project("target")
+        self._take_turn(target)
         plan, transfer, began = Plan.from_json(self.row.plan), str(self.pk), time.monotonic()
         self._check_devices(source, plan)
         self.store(
@@ -241,6 +274,7 @@ class TransferJob(LeasedJob[Transfer]):
                 self._watch(undone.removed + undone.left, total)
             self._project("target")
 
+        self._take_turn(self._project("target"))
         with open_target(self._project("target")) as target:
             undone = self._undone_before(target)
             before, rows = undone.as_json(), undone.removed + undone.left

@@ -148,8 +148,8 @@ def _ended(transfer: Transfer) -> Transfer:
     done = Transfer.objects.select_related("source", "target").get(pk=transfer.pk)
     if done.state in Transfer.UNFINISHED:
         raise CommandError(
-            f"A worker is already on it. Transfer {done.pk} continues; its page shows how far it "
-            "is."
+            f"{done.reason or 'A worker is already on it.'} Transfer {done.pk} continues; its page "
+            "shows how far it is."
         )
     if done.state in (Transfer.State.FAILED, Transfer.State.CANCELLED, Transfer.State.PAUSED):
         raise CommandError(done.reason or f"The transfer was {done.state}.")

@@ -1,0 +1,142 @@
+"""Transfers into one target take turns: together they would store the same records twice."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.test import Client
+from django.utils import timezone
+
+from backups_portal.accounts.models import Account
+from backups_portal.ops.tasks import send_transfers_again
+from backups_portal.projects.models import Project
+from backups_portal.transfers import transfer_run
+from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.plan.dry_run import Plan
+from backups_portal.transfers.transfer_requests import request_undo, start_move, stop_move
+from backups_portal.transfers.transfer_run import run_transfer
+from tests.transfers.projects import add_truck, count_rows, make_project
+from tests.transfers.test_transfer_run import ask, move, run
+
+WAITS = "Another transfer into Cold Chain is under way. This one begins once that has ended."
+
+
+@pytest.fixture
+def first(backup: Project, live: Project, owner: Account) -> Transfer:
+    return started(backup, live, owner)
+
+
+@pytest.fixture
+def second(backup: Project, live: Project, owner: Account, first: Transfer) -> Transfer:
+    """The same of another tab, whose dry run has seen no record in the target either."""
+    return started(backup, live, owner)
+
+
+def started(source: Project, target: Project, owner: Account) -> Transfer:
+    transfer = run(ask(source, target, owner))
+    assert Plan.from_json(transfer.plan).cost
+    start_move(transfer=transfer, actor=owner)
+    return transfer
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], object]], None]:
+    """Return a function that does something once, when a worker begins to move or to undo."""
+
+    def do(step: str, act: Callable[[], object]) -> None:
+        work = getattr(transfer_run, step)
+
+        def then_work(*arguments: Any, **options: Any) -> Any:
+            monkeypatch.setattr(transfer_run, step, work)
+            act()
+            return work(*arguments, **options)
+
+        monkeypatch.setattr(transfer_run, step, then_work)
+
+    return do
+
+
+Meanwhile = Callable[[str, Callable[[], object]], None]
+
+
+def test_the_second_move_begins_after_the_first(
+    client: Client, first: Transfer, second: Transfer, live: Project, meanwhile: Meanwhile
+) -> None:
+    meanwhile("move", lambda: run_transfer(second.pk))
+    assert run(first).summary["add"] == 10
+    second.refresh_from_db()
+    assert (second.state, second.reason, second.attempts) == ("queued", WAITS, 0)
+    client.force_login(second.requested_by)
+    assert WAITS in client.get(f"/projects/{live.slug}/transfers/{second.pk}/").text
+    # The tick sends it, but not before its time.
+    assert send_transfers_again(timezone.now()) == []
+    later = timezone.now() + timedelta(minutes=2)
+    assert send_transfers_again(later) == [second.pk]
+    second = run(second)
+    assert (second.state, second.reason, count_rows(live)) == ("completed", "", 10)
+    assert [second.summary[fate] for fate in ("add", "present", "is_equal")] == [0, 10, True]
+
+
+def test_an_undo_waits_for_a_move_and_a_move_for_an_undo(
+    backup: Project, live: Project, owner: Account, meanwhile: Meanwhile
+) -> None:
+    add_truck(live)
+    done = move(backup, live, owner)
+    again = run(ask(backup, live, owner))
+    start_move(transfer=again, actor=owner)
+    request_undo(transfer=done, actor=owner)
+    meanwhile("move", lambda: run_transfer(done.pk))
+    assert run(again).summary["present"] == 10
+    done.refresh_from_db()
+    assert (done.state, done.work, count_rows(live)) == ("queued", "undo", 10)
+
+    later = run(ask(backup, live, owner))
+    start_move(transfer=later, actor=owner)
+    meanwhile("undo", lambda: run_transfer(later.pk))
+    assert run(done).state == "undone"
+    later.refresh_from_db()
+    assert (later.state, later.reason) == ("queued", WAITS)
+    later = run(later)
+    assert (later.state, later.reason) == ("completed", "")
+    assert (later.summary["add"], count_rows(live)) == (10, 10)
+
+
+def test_it_waits_for_neither_a_lost_worker_nor_another_target(
+    backup: Project, live: Project, owner: Account, first: Transfer, second: Transfer
+) -> None:
+    other = started(backup, make_project(owner, "Elsewhere"), owner)
+    busy = {"state": "running", "moving_since": timezone.now()}
+    now = timezone.now()
+    Transfer.objects.filter(pk=other.pk).update(**busy, lease_until=now + timedelta(hours=1))
+    Transfer.objects.filter(pk=first.pk).update(**busy, lease_until=now - timedelta(seconds=1))
+    assert run(second).state == "completed"
+
+
+def test_one_that_waits_can_be_cancelled(
+    first: Transfer, second: Transfer, owner: Account, meanwhile: Meanwhile
+) -> None:
+    meanwhile("move", lambda: run_transfer(second.pk))
+    run(first)
+    second.refresh_from_db()
+    stop_move(transfer=second, actor=owner, for_good=True)
+    assert run(second).state == "cancelled"
+
+
+def test_the_command_says_that_it_waits(
+    backup: Project, live: Project, first: Transfer, second: Transfer, meanwhile: Meanwhile
+) -> None:
+    Transfer.objects.filter(pk=second.pk).update(state="ready", work="plan")
+
+    def go_on() -> None:
+        with pytest.raises(CommandError, match=WAITS):
+            call_command(
+                *("transfer", backup.slug, live.slug, "--continue", str(second.pk)),
+                stdout=StringIO(),
+            )
+
+    meanwhile("move", go_on)
+    assert run(first).state == "completed"
