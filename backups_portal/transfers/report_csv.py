@@ -72,7 +72,8 @@ def _settings(settings: JsonObject) -> Iterator[JsonObject]:
             said = f"{line['more']:,} more changed"
             yield {**about, "kind": TAGS_AND_PARAMETERS, "result": said}
     if others := settings.get("devices", 0) - len(lines):
-        said = f"{count(others, 'other device')} changed"
+        # Once a move can no longer be undone, its values are forgotten, and all are only counted.
+        said = f"{count(others, 'other device' if lines else 'device')} changed"
         yield {"kind": TAGS_AND_PARAMETERS, "result": said}
 
 
@@ -88,7 +89,7 @@ def _facts(document: JsonObject, path: str = "") -> Iterator[tuple[str, object]]
             yield from _facts(value, f"{path}{name}.")
         elif not isinstance(value, list | tuple):
             yield path + name, value
-        elif all(isinstance(one, str) for one in value):
+        elif value and all(isinstance(one, str) for one in value):
             yield path + name, ", ".join(value)
 
 

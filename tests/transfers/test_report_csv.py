@@ -116,6 +116,10 @@ def test_changes_that_are_only_counted_are_counted(client: Client, planned: Tran
     _, lines = files(client, planned)
     results = [line["result"] for line in lines if line["kind"] == "tags and parameters"]
     assert results == ["37 more changed", "1,199 other devices changed"]
+    settings["lines"] = []
+    planned.save()
+    _, lines = files(client, planned)
+    assert line_of(lines, "tags and parameters")["result"] == "1,200 devices changed"
 
 
 def test_the_command(backup: Project, live: Project) -> None:
