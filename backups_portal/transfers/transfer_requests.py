@@ -167,14 +167,20 @@ def request_undo(*, transfer: Transfer, actor: Account) -> None:
     check_owner(actor, transfer.source, transfer.target)
     _check_running(transfer.target)
     if not transfer.can_undo:
-        raise TransferRefusedError(
-            "There is nothing to undo: the transfer is still running, was already undone, or is "
-            "older than 30 days.",
-            status=CONFLICT,
-        )
+        raise TransferRefusedError(_why_no_undo(transfer), status=CONFLICT)
     resting = [State.COMPLETED, State.PAUSED, State.CANCELLED, State.FAILED]
     _queue(transfer, actor, Work.UNDO, resting, rows_done=0, rows_total=None)
     record_transfer("transfer.undo_requested", transfer, actor)
+
+
+def _why_no_undo(transfer: Transfer) -> str:
+    if transfer.state in Transfer.UNFINISHED:
+        return "This transfer is still running."
+    if transfer.state == State.UNDONE:
+        return "This transfer is already undone."
+    if transfer.is_idle or not transfer.has_begun:
+        return "There is nothing to undo: this transfer has changed nothing."
+    return "A transfer can be undone for 30 days, and these are over."
 
 
 def _queue(

@@ -159,6 +159,30 @@ def test_a_state_says_what_is_true_now(
         assert (first["found"], first["equal"]) == found
 
 
+@pytest.mark.parametrize(
+    ("state", "fields", "says"),
+    [
+        ("running", BEGUN, "still running"),
+        ("undone", MOVED, "already undone"),
+        ("ready", {"plan": PLAN}, "has changed nothing"),
+        (
+            "completed",
+            {**MOVED, "report": {**REPORT, "summary": {**REPORT["summary"], "stored": 0}}},
+            "has changed nothing",
+        ),
+        ("completed", {**MOVED, "started_at": timezone.now()}, "30 days, and these are over"),
+    ],
+)
+def test_what_cannot_be_undone_says_why(state: str, fields: dict[str, Any], says: str) -> None:
+    owner = factories.make_account()
+    source, target = (factories.make_project_row(owner=owner) for _ in range(2))
+    transfer = factories.make_transfer(
+        *(source, target), requested_by=owner, work="move", state=state, **fields
+    )
+    with pytest.raises(TransferRefusedError, match=says):
+        request_undo(transfer=transfer, actor=owner)
+
+
 def test_a_move_of_nothing_is_no_success(client: Client) -> None:
     owner = factories.make_account()
     client.force_login(owner)

@@ -117,7 +117,7 @@ def test_undo_leaves_later_changes_alone(backup: Project, live: Project, owner: 
     assert (undone["removed"], undone["left"]) == (9, 1)
     assert [item["reason"] for item in undone["kept"]] == ["it has received records since"]
     assert count_rows(live) == 4
-    with pytest.raises(TransferRefusedError, match="nothing to undo"):
+    with pytest.raises(TransferRefusedError, match="already undone"):
         request_undo(transfer=transfer, actor=owner)
 
 

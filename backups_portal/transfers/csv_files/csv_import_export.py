@@ -30,7 +30,7 @@ from backups_portal.transfers.csv_files.import_line import (
     store_marker,
     write_line,
 )
-from backups_portal.transfers.errors import TransferRefusedError
+from backups_portal.transfers.errors import SHUT_DOWN, TransferRefusedError
 
 log = get_logger(__name__)
 
@@ -143,6 +143,17 @@ def _owned(actor: Account, project: Project) -> Iterator[None]:
         yield
 
 
+def _hold_running(project: Project) -> None:
+    """Keep the project from being shut down until the transaction ends.
+
+    Raises:
+        TransferRefusedError: it is shut down already.
+    """
+    running = Project.objects.active().select_for_update(no_key=True)
+    if running.filter(pk=project.pk).first() is None:
+        raise TransferRefusedError(SHUT_DOWN.format(name=project.name), status=409)
+
+
 def _import(
     connection: Connection,
     project: Project,
@@ -156,6 +167,7 @@ def _import(
     @contextmanager
     def published() -> Iterator[None]:
         with _owned(actor, project):
+            _hold_running(project)
             write_line(row, actor, subject=subject, counts=done.counts)
             yield
 

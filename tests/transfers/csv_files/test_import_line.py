@@ -128,6 +128,22 @@ def test_an_import_leaves_nothing_to_settle(live: Project, owner: Account) -> No
     assert (CsvRequest.objects.count(), markers(live), len(lines())) == (0, 0, 1)
 
 
+def test_a_project_that_is_shut_down_meanwhile_gets_nothing(
+    live: Project, owner: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = csv_import_export.import_file
+
+    def shutting(*arguments: Any) -> Imported:
+        done = read(*arguments)
+        Project.objects.filter(pk=live.pk).update(state=Project.State.SHUT_DOWN)
+        return done
+
+    monkeypatch.setattr(csv_import_export, "import_file", shutting)
+    with pytest.raises(TransferRefusedError, match="Cold Chain is shut down"):
+        bring_in(live, owner)
+    assert (count_rows(live), lines(), CsvRequest.objects.count()) == (0, [], 0)
+
+
 def test_one_that_was_taken_for_lost_stores_nothing(
     live: Project, owner: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
