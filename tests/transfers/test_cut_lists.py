@@ -1,5 +1,6 @@
 """What is too long to be listed in full says how much is left out."""
 
+import json
 from io import BytesIO, StringIO
 from pathlib import Path
 
@@ -76,6 +77,21 @@ def test_bad_rows_in_the_command(
     lines = out.getvalue().splitlines()
     assert lines[99].startswith("line 101: ")
     assert (lines[100] if says else None) == says
+
+
+def test_the_command_previews_the_same_in_both_formats(backup: Project, tmp_path: Path) -> None:
+    (file := tmp_path / "in.csv").write_bytes(b"variable,value,unit,time\nt,1,C,2026-03-01\n")
+    told = {}
+    for form in ((), ("--json",)):
+        call_command(
+            *("import_csv", backup.slug, DEVICE, str(file), "--preview", *form),
+            stdout=(out := StringIO()),
+        )
+        told[form] = out.getvalue()
+    assert told[()].splitlines()[0] == "2026-03-01 00:00:00  t = 1.0 C"
+    assert json.loads(told["--json",])["preview"] == [
+        {"time": "2026-03-01 00:00:00+00:00", "variable": "t", "value": 1.0, "unit": "C"}
+    ]
 
 
 def test_bad_lines_of_a_clients_file(backup: Project, monkeypatch: pytest.MonkeyPatch) -> None:

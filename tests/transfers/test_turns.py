@@ -71,7 +71,8 @@ def test_the_second_move_begins_after_the_first(
     second.refresh_from_db()
     assert (second.state, second.reason, second.attempts) == ("queued", WAITS, 0)
     client.force_login(second.requested_by)
-    assert WAITS in client.get(f"/projects/{live.slug}/transfers/{second.pk}/").text
+    page = client.get(f"/projects/{live.slug}/transfers/{second.pk}/").text
+    assert (WAITS in page, "as soon as a worker is free" in page) == (True, False)
     # The tick sends it, but not before its time.
     assert send_transfers_again(timezone.now()) == []
     later = timezone.now() + timedelta(minutes=2)

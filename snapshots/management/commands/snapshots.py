@@ -170,6 +170,7 @@ def _found_document(device_id: str, found: Found) -> dict[str, object]:
                 "snapshot_id": item.snapshot.pk,
                 "taken_at": item.snapshot.taken_at,
                 "rows": item.rows,
+                "error": item.error or None,
                 "is_most": item.is_most,
             }
             for item in found.holdings

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from backups_portal.audit.operator_command import OperatorCommand
+from backups_portal.projectdb.records import Record
 from backups_portal.projects.command_lookup import find_project, owner_of
 from backups_portal.transfers.csv_files.csv_import import Imported, ImportOptions
 from backups_portal.transfers.csv_files.csv_import_export import import_csv
@@ -52,15 +53,22 @@ class Command(OperatorCommand):
 
     def _print(self, done: Imported, *, as_json: bool) -> None:
         errors = [{"line": line.number, "reason": line.reason} for line in done.errors]
+        rows = [_row(item) for item in done.preview] if done.options.is_preview else []
         if as_json:
             counts = {"rows": done.rows, "already_there": done.known, "bad": done.bad}
-            self.write_json({**counts, "errors": errors})
+            shown = {"preview": rows} if done.options.is_preview else {}
+            self.write_json({**counts, "errors": errors, **shown})
             return
-        for item in done.preview if done.options.is_preview else []:
-            value = item.text if item.number is None else item.number
-            self.stdout.write(f"{item.time:%F %T}  {item.variable} = {value} {item.unit or ''}")
+        for row in rows:
+            value = f"{row['value']} {row['unit'] or ''}"
+            self.stdout.write(f"{row['time']:%F %T}  {row['variable']} = {value}")
         for error in errors:
             self.stdout.write(f"line {error['line']}: {error['reason']}")
         if more := done.bad - len(errors):
             self.stdout.write(f"and {count(more, 'more bad row')}")
         self.stdout.write(done.in_words())
+
+
+def _row(item: Record) -> dict[str, Any]:
+    value = item.text if item.number is None else item.number
+    return {"time": item.time, "variable": item.variable, "value": value, "unit": item.unit}
