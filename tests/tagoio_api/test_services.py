@@ -2,8 +2,10 @@
 
 import pytest
 from django.core import mail
+from django.core.mail import EmailMessage
 from pytest_django import Settings
 
+from backups_portal.lib.mail_backend import NOT_ACCEPTED
 from tests.tagoio_api.conftest import Api
 
 EMAIL = {"to": "kari@example.com", "subject": "Cold store", "message": "It is warm."}
@@ -39,6 +41,17 @@ class TestWithAMailServer:
             ["b@example.com"],
             ["c@example.com"],
         ]
+
+    def test_one_that_the_mail_server_refuses_is_logged(
+        self, script: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def away(_: EmailMessage) -> int:
+            raise ConnectionRefusedError
+
+        monkeypatch.setattr(EmailMessage, "send", away)
+        status, answer = script.call("POST", SEND, EMAIL)
+        assert (status, "did not take" in str(answer)) == (400, True)
+        assert NOT_ACCEPTED in caplog.text
 
     @pytest.mark.parametrize(
         "end", ["\nBcc: x@example.com", "\r\n\r\nbody", "\rX: y", "\u2028Z: z"]
