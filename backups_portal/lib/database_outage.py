@@ -69,6 +69,7 @@ def outage_in_words(error: Exception) -> str:
         error: One of `DJANGO_ERRORS` or `DRIVER_ERRORS`.
     """
     which = "The portal's database" if isinstance(error, DJANGO_ERRORS) else "A main database"
-    is_away = _cause(error) is Cause.DATABASE_UNREACHABLE
+    # A server that refuses a connection, as for a wrong password, has responded.
+    is_away = _cause(error) is Cause.DATABASE_UNREACHABLE and "FATAL:" not in str(error)
     what = "is not responding" if is_away else "has refused"
     return f"{which} {what}: {first_line(error)}."

@@ -1,16 +1,19 @@
 """A command that cannot reach a server says so in one sentence."""
 
 import os
+import secrets
 import subprocess
 import sys
 from io import StringIO
 
+import psycopg
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
 
 from backups_portal.audit.operator_command import OperatorCommand
+from backups_portal.projectdb.database_url import database_url
 from tests.factories import make_project_row
 
 AWAY = "postgresql://portal:hidden@127.0.0.1:1/portal"
@@ -34,6 +37,46 @@ def test_the_portals_database_is_away(command: list[str]) -> None:
     assert line == "CommandError: The portal's database is not responding: Connection refused."
     assert "Traceback" not in ended.stderr
     assert "hidden" not in ended.stderr
+
+
+def migrate(database_url: str) -> str:
+    """Return what `migrate` prints when it fails."""
+    ended = subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--noinput"],
+        env={**os.environ, "DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    return ended.stderr.strip()
+
+
+def test_the_first_command_of_an_installation_has_a_wrong_address() -> None:
+    right = os.environ["DATABASE_URL"]
+    wrong = {
+        AWAY: "is not responding: Connection refused",
+        right.replace("://", "://no-", 1): "has refused: password authentication failed",
+        f"{right.rpartition('/')[0]}/none": 'has refused: database "none" does not exist',
+    }
+    for url, said in wrong.items():
+        assert migrate(url) == f"backups-portal: The portal's database {said}."
+
+
+@pytest.mark.django_db
+def test_the_role_of_an_installation_does_not_own_its_database() -> None:
+    role, name = f"poor_{secrets.token_hex(4)}", f"poor_{secrets.token_hex(4)}"
+    server = os.environ["DATABASE_URL"]
+    with psycopg.connect(server, autocommit=True) as portal:
+        portal.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'poor'".encode())
+        portal.execute(f"CREATE DATABASE {name}".encode())
+        try:
+            said = migrate(database_url(server, database=name, user=role, password="poor"))
+        finally:
+            portal.execute(f"DROP DATABASE {name}".encode())
+            portal.execute(f"DROP ROLE {role}".encode())
+    assert said.startswith("backups-portal: The portal's role cannot create tables")
+    assert "\n" not in said
 
 
 @pytest.mark.django_db
