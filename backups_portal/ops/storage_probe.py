@@ -33,8 +33,9 @@ def _works(opened: Callable[[], Storage]) -> bool:
         storage.put(key, content)
         found = storage.get(key)
         storage.delete(key)
-    except EngineError:
-        log.exception("a backup storage does not work")
+    except EngineError as error:
+        # Once a minute: the reason is enough.
+        log.error("a backup storage does not work", error=error)
         return False
     if found != content:
         log.error("a backup storage did not return the content that was stored")

@@ -89,8 +89,8 @@ def tidy_storage() -> None:
     """Delete probe objects that were left in the first storage."""
     try:
         forget_probes(snapshot_storage(), timezone.now())
-    except EngineError:
-        log.exception("could not tidy the backup storage")
+    except EngineError as error:
+        log.error("could not tidy the backup storage", error=error)
 
 
 @app.task
@@ -101,8 +101,8 @@ def tidy_copies() -> None:
     try:
         if storage := copy_storage():
             forget_probes(storage, timezone.now())
-    except EngineError:
-        log.exception("could not tidy the second backup storage")
+    except EngineError as error:
+        log.error("could not tidy the second backup storage", error=error)
 
 
 @app.task
@@ -170,7 +170,7 @@ def clean_copies(after: str | None = None) -> None:
             sweep_copies(project_id)
             extend_copy_locks(project_id, timezone.now())
         except EngineError as error:
-            log.exception("could not clean up the copies", project=project_id)
+            log.error("could not clean up the copies", project=project_id, error=error)
             if is_away(error):
                 return
     if ids:
@@ -189,8 +189,8 @@ def remove_expired_copies(project_id: str) -> None:
     try:
         remove_copies(UUID(project_id))
         sweep_copies(UUID(project_id))
-    except EngineError:
-        log.exception("could not remove expired copies", project=project_id)
+    except EngineError as error:
+        log.error("could not remove expired copies", project=project_id, error=error)
 
 
 def send_proofs(now: datetime) -> None:

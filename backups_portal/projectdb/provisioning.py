@@ -8,7 +8,7 @@ import psycopg
 from psycopg import Connection, sql
 
 from backups_portal.lib import pgsession
-from backups_portal.lib.failure_causes import Cause, driver_cause
+from backups_portal.lib.failure_causes import Cause, driver_cause, first_line
 from backups_portal.lib.scram import make_verifier
 from backups_portal.projectdb.cluster_names import (
     GRANTS,
@@ -241,7 +241,7 @@ def _provisioning_errors(url: str, template: str) -> Iterator[None]:
         ) from error
     except psycopg.Error as error:
         raise ProvisioningError(
-            f"The database server could not create the database: {error}",
+            f"The database server could not create the database: {first_line(error)}.",
             cause=driver_cause(error),
         ) from error
 

@@ -88,7 +88,7 @@ def _rotate_storage(url: str, name: str, masters: MasterKeys) -> Rotated:
         for folder in storage.folders():
             _rotate_folder(storage, folder, masters, rotated)
     except StorageError as error:
-        log.exception("keys could not be rotated: %s", name)
+        log.error("keys could not be rotated: %s", name, error=error)
         rotated.failed[""] = str(error)
     return rotated
 
@@ -104,7 +104,7 @@ def _rotate_folder(storage: Storage, folder: str, masters: MasterKeys, rotated: 
         if project_id and masters.plain:
             _encrypt_objects(storage, project_id, masters, rotated)
     except EngineError as error:
-        log.exception("keys could not be rotated", folder=folder)
+        log.error("keys could not be rotated", folder=folder, error=error)
         rotated.failed[folder] = str(error)
     if project_id and rotated.rewrapped + rotated.encrypted > before:
         # Again, because locks may have been checked in the meantime.

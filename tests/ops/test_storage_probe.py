@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from celery import Task
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -31,6 +34,11 @@ def _keys(
 ) -> None:
     settings.SNAPSHOT_MASTER_KEYS = request.param
     settings.SNAPSHOT_COPY_STORAGE = f"file://{tmp_path / 'copies'}"
+
+
+def rotate() -> None:
+    with pytest.raises(CommandError, match="could not be finished"):
+        call_command("rotate_keys", stdout=StringIO(), stderr=StringIO())
 
 
 def probes(storage: Storage) -> set[str]:
@@ -85,3 +93,21 @@ def test_a_second_storage_that_is_away_keeps_no_worker(monkeypatch: pytest.Monke
 def test_no_storage_keeps_a_worker_for_hours(task: Task) -> None:
     """A round that is ended keeps its deletions, and the next one continues."""
     assert task.time_limit
+
+
+@pytest.mark.parametrize("look", [tasks.look_at_storage, tasks.look_at_copies, rotate])
+def test_a_storage_that_cannot_be_used_is_a_line_without_a_traceback(
+    look: Callable[[], object],
+    settings: Settings,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The log has one every minute, and the reason explains itself."""
+    (tmp_path / "file").touch()
+    settings.SNAPSHOT_STORAGE = settings.SNAPSHOT_COPY_STORAGE = f"file://{tmp_path}/file/below"
+    settings.SNAPSHOT_MASTER_KEYS = f"a:{'ab' * 32}"
+    look()
+    lines = [one for one in caplog.records if one.levelname == "ERROR"]
+    assert lines
+    assert {one.exc_info for one in lines} == {None}
+    assert "Not a directory" in caplog.text
