@@ -1,6 +1,6 @@
 """The demo's command-line options."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +39,6 @@ def _folder(text: str) -> Path:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 1 <= port <= 65534:
-        raise ValueError
-    return port
+    if not (text.isdecimal() and 1 <= int(text) <= 65534):
+        raise ArgumentTypeError(f"“{text}” is not a number from 1 to 65534")
+    return int(text)

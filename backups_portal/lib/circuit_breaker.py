@@ -92,6 +92,6 @@ def _ask(question: Callable[[Redis], object]) -> object:
     """Ask Redis; return None, as for an unknown host, if it does not answer."""
     try:
         return question(redis_client())
-    except RedisError:
-        log.warning("Redis does not answer", exc_info=True)
+    except RedisError as error:
+        log.warning("Redis does not answer", error=error)
         return None

@@ -365,8 +365,8 @@ def may_wait(what: str) -> Iterator[None]:
     """Send queued rows, or leave them to the next tick if the broker is down."""
     try:
         yield
-    except BrokerError:
-        log.warning("broker is away, to be sent later: %s", what, exc_info=True)
+    except BrokerError as error:
+        log.warning("broker is away, to be sent later: %s", what, error=error)
 
 
 def check_broker() -> None:

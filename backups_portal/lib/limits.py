@@ -56,8 +56,8 @@ class Limit:
         key = hashlib.sha256(who.encode("utf-8", "surrogatepass")).hexdigest()
         try:
             return question(_shared(redis_client()), item, self.name, key)
-        except RedisError:
-            log.exception("Redis does not answer, so this process counts tries alone")
+        except RedisError as error:
+            log.error("Redis does not answer, so this process counts tries alone", error=error)
             return question(_own(), item, self.name, key)
 
 

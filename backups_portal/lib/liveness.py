@@ -84,16 +84,16 @@ def note(sign: str) -> None:
     """Record that a process, SCHEDULE or SWEEP works."""
     try:
         redis_client().set(_key(sign), timezone.now().isoformat())
-    except RedisError:
-        log.warning("could not record that the %s works", sign, exc_info=True)
+    except RedisError as error:
+        log.warning("could not record that the %s works", sign, error=error)
 
 
 def forget(sign: str) -> None:
     """Delete a recorded sign."""
     try:
         redis_client().delete(_key(sign))
-    except RedisError:
-        log.warning("could not delete the sign of the %s", sign, exc_info=True)
+    except RedisError as error:
+        log.warning("could not delete the sign of the %s", sign, error=error)
 
 
 def last_sign(sign: str) -> datetime | None:
@@ -137,8 +137,8 @@ def claim(sign: str, lasting: timedelta) -> bool:
     """
     try:
         return bool(redis_client().set(_key(sign), 1, ex=lasting, nx=True))
-    except RedisError:
-        log.warning("could not claim the %s", sign, exc_info=True)
+    except RedisError as error:
+        log.warning("could not claim the %s", sign, error=error)
         return True
 
 
@@ -146,16 +146,16 @@ def note_trouble(sign: str, lasting: timedelta) -> None:
     """Record for `lasting` that something does not work, so that it is not tried."""
     try:
         redis_client().set(f"{_key(sign)}:trouble", 1, ex=lasting)
-    except RedisError:
-        log.warning("could not record that the %s do not work", sign, exc_info=True)
+    except RedisError as error:
+        log.warning("could not record that the %s do not work", sign, error=error)
 
 
 def is_in_trouble(sign: str) -> bool:
     """Tell whether trouble was recorded and has not expired."""
     try:
         return bool(redis_client().exists(f"{_key(sign)}:trouble"))
-    except RedisError:
-        log.warning("Redis does not answer", exc_info=True)
+    except RedisError as error:
+        log.warning("Redis does not answer", error=error)
         return False
 
 
@@ -174,8 +174,8 @@ def trouble() -> str:
         return ""
     try:
         signs = dict(zip(PROCESSES, last_signs(*PROCESSES), strict=True))
-    except RedisError:
-        log.warning("Redis does not answer", exc_info=True)
+    except RedisError as error:
+        log.warning("Redis does not answer", error=error)
         return "queue"
     seen.at = min(at or NEVER for at in signs.values())
     if is_over(signs[WORKER], patience):

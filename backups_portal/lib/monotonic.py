@@ -4,6 +4,7 @@ Celery's own schedulers use the wall clock: if it is set back by an hour, they s
 hour.
 """
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ class SteadyScheduler(Scheduler):
         self._file = Path(schedule_filename) if schedule_filename else None
         self._due: dict[str, float] = {}
         self._is_sending = False
+        self._touch()
         super().__init__(*args, **options)
 
     def tick(self, *_: object, **__: object) -> float:
@@ -45,8 +47,7 @@ class SteadyScheduler(Scheduler):
                 self._due[name] = due + seconds if due + seconds > now else now + seconds
                 self._send(entry)
         liveness.note_process(liveness.BEAT)
-        if self._file:
-            self._file.touch()
+        self._touch()
         wait = min(self._due.values(), default=now + self.max_interval) - time.monotonic()
         return max(0.0, min(wait, self.max_interval))
 
@@ -58,6 +59,19 @@ class SteadyScheduler(Scheduler):
         """
         if not self._is_sending:
             super().close()
+
+    def _touch(self) -> None:
+        """Touch the file; end beat with the reason if its folder is not writable.
+
+        Raises:
+            SystemExit: it cannot be touched.
+        """
+        if self._file is None:
+            return
+        try:
+            self._file.touch()
+        except OSError as error:
+            sys.exit(f"backups-portal: beat cannot write {self._file}: {error.strerror}.")
 
     def _send(self, entry: ScheduleEntry) -> None:
         self._is_sending = True

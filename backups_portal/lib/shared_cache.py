@@ -37,6 +37,6 @@ class SharedCache(RedisCache):
     def _ask(self, shared: Any, question: Callable[[BaseCache], Result]) -> Result:
         try:
             return question(shared)
-        except RedisError:
-            log.exception("Redis does not answer, so this process uses its own cache")
+        except RedisError as error:
+            log.error("Redis does not answer, so this process uses its own cache", error=error)
             return question(self._own)

@@ -57,8 +57,8 @@ def _probe(sign: str, works: Callable[[], bool]) -> None:
         was_working = is_known and since is None
         if since is None or not is_known:
             liveness.note(failing)
-    except RedisError:
-        log.warning("Redis does not answer", exc_info=True)
+    except RedisError as error:
+        log.warning("Redis does not answer", error=error)
     liveness.note(tried)
     if works():
         liveness.forget(failing)

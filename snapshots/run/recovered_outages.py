@@ -93,6 +93,6 @@ def _servers_back(now: datetime) -> dict[str, datetime]:
 def _storage_back() -> datetime | None:
     try:
         return liveness.last_sign(back_sign(storage_sign()))
-    except RedisError:
-        log.warning("Redis does not answer", exc_info=True)
+    except RedisError as error:
+        log.warning("Redis does not answer", error=error)
         return None

@@ -114,3 +114,10 @@ def test_a_signal_in_the_middle_of_a_message_closes_nothing_under_its_hands(
     assert connection.released == 0
     world.scheduler.close()
     assert connection.released == 1
+
+
+def test_a_file_that_cannot_be_written_ends_beat_with_a_sentence(tmp_path: Path) -> None:
+    scheduler: type[Scheduler] = symbol_by_name(app.conf.beat_scheduler)
+    file = tmp_path / "gone" / "schedule"
+    with pytest.raises(SystemExit, match=f"beat cannot write {file}: No such file or directory"):
+        scheduler(app, schedule_filename=str(file), lazy=True)

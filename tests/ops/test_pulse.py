@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from django.test import Client
@@ -10,6 +11,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from backups_portal.lib import liveness
+from backups_portal.lib.limits import Limit
 from backups_portal.lib.redis_client import redis_client
 from tests import factories
 
@@ -99,3 +101,19 @@ def test_without_redis_the_pages_are_still_read(page: Client, settings: Settings
     assert answer.status_code == 200
     assert NO_QUEUE in answer.content.decode()
     all_live()
+
+
+def test_a_redis_that_is_away_is_a_line_without_a_traceback(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each process logs it every 20 seconds, and each page once."""
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    liveness.note_process(*liveness.PROCESSES)
+    liveness.forget(liveness.BEAT)
+    assert liveness.claim(liveness.BEAT, timedelta(minutes=1))
+    liveness.seen.at = liveness.NEVER
+    assert liveness.trouble() == "queue"
+    Limit(str(uuid4()), tries=1, seconds=60).take("ada")
+    assert len(caplog.records) == 7
+    assert {one.exc_info for one in caplog.records} == {None}
+    assert all("Connection refused" in one.message for one in caplog.records)

@@ -58,8 +58,8 @@ def heard(prefix: str, names: Sequence[str]) -> list[str]:
     """List a project's channels that have listeners; none without Redis."""
     try:
         found = redis_client().pubsub_numsub(*(topic(prefix, name) for name in names))
-    except RedisError:
-        log.exception("the listeners of events could not be counted")
+    except RedisError as error:
+        log.error("the listeners of events could not be counted", error=error)
         return []
     return [name for name, (_, count) in zip(names, found, strict=True) if count]
 
@@ -101,8 +101,8 @@ def publish(prefix: str, name: str, channel: str, payload: object) -> bool:
             keys=[to, kept_key(to), unheard_key(to), NUMBER],
             args=[event, KEPT_SECONDS, MAX_KEPT, MAX_KEPT_BYTES],
         )
-    except RedisError:
-        log.exception("an event was lost", channel=channel)
+    except RedisError as error:
+        log.error("an event was lost", channel=channel, error=error)
         return False
     return bool(count) or len(event) <= MAX_KEPT_BYTES
 
