@@ -23,15 +23,21 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", metavar="NAME", help="the project's name")
         parser.add_argument("--owner", required=True, help="the owner's e-mail")
-        parser.add_argument("--time", default="03:00", help="daily backup schedule, HH:MM")
-        parser.add_argument("--time-zone", default="UTC", help="its IANA time zone")
+        parser.add_argument(
+            "--time", default="03:00", help="daily backup schedule, HH:MM (%(default)s)"
+        )
+        parser.add_argument("--time-zone", default="UTC", help="its IANA time zone (%(default)s)")
         parser.add_argument(
             "--retention",
             type=int,
             default=settings.DEFAULT_RETENTION_DAYS,
-            help="backup retention period in days, 1 to 365",
+            help="backup retention period in days, 1 to 365 (%(default)s)",
         )
-        parser.add_argument("--server", default="", help="the database server that takes it")
+        parser.add_argument(
+            "--server",
+            default="",
+            help="the database server that takes it; else one with room",
+        )
 
     def handle(self, *args: object, **options: Any) -> None:
         owner = Account.objects.named(options["owner"])
