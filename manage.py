@@ -4,11 +4,6 @@
 import os
 import sys
 
-NOT_OWNER = (
-    "backups-portal: The portal's role cannot create tables in its database. Make it the owner: "
-    "ALTER DATABASE name OWNER TO role."
-)
-
 
 def main() -> None:
     """Run a management command with the project's settings."""
@@ -19,19 +14,18 @@ def main() -> None:
         sys.exit(demo(sys.argv[2:]))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backups_portal.settings")
     from django.core.management import execute_from_command_line
-    from django.db.migrations.exceptions import MigrationSchemaMissing
 
-    from backups_portal.lib import database_outage
+    from backups_portal.lib import command_errors
     from backups_portal.lib.startup import load_settings
 
     load_settings()
     try:
         execute_from_command_line(sys.argv)
-    except database_outage.DJANGO_ERRORS as error:
-        # In commands of Django, such as migrate; those of the portal say so themselves.
-        sys.exit(f"backups-portal: {database_outage.outage_in_words(error)}")
-    except MigrationSchemaMissing:
-        sys.exit(NOT_OWNER)
+    except command_errors.ERRORS as error:
+        said = command_errors.in_a_sentence(error)
+        if not said:
+            raise
+        sys.exit(f"backups-portal: {said}")
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ INNER = re.compile(
 )
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of a driver's message, without host and role.
 
     Returns:

@@ -13,6 +13,7 @@ from django.core.management.base import CommandError
 from django.db import connection
 
 from backups_portal.audit.operator_command import OperatorCommand
+from backups_portal.lib.command_errors import NOT_MIGRATED
 from backups_portal.projectdb.database_url import database_url
 from tests.factories import make_project_row
 
@@ -39,10 +40,10 @@ def test_the_portals_database_is_away(command: list[str]) -> None:
     assert "hidden" not in ended.stderr
 
 
-def migrate(database_url: str) -> str:
-    """Return what `migrate` prints when it fails."""
+def failed(database_url: str, *command: str) -> str:
+    """Return what a command prints when it fails."""
     ended = subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--noinput"],
+        [sys.executable, "manage.py", *command],
         env={**os.environ, "DATABASE_URL": database_url},
         capture_output=True,
         text=True,
@@ -60,23 +61,29 @@ def test_the_first_command_of_an_installation_has_a_wrong_address() -> None:
         f"{right.rpartition('/')[0]}/none": 'has refused: database "none" does not exist',
     }
     for url, said in wrong.items():
-        assert migrate(url) == f"backups-portal: The portal's database {said}."
+        assert failed(url, "migrate") == f"backups-portal: The portal's database {said}."
 
 
 @pytest.mark.django_db
 def test_the_role_of_an_installation_does_not_own_its_database() -> None:
+    """Nor has anything been migrated, which the next commands say."""
     role, name = f"poor_{secrets.token_hex(4)}", f"poor_{secrets.token_hex(4)}"
     server = os.environ["DATABASE_URL"]
     with psycopg.connect(server, autocommit=True) as portal:
         portal.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'poor'".encode())
         portal.execute(f"CREATE DATABASE {name}".encode())
         try:
-            said = migrate(database_url(server, database=name, user=role, password="poor"))
+            url = database_url(server, database=name, user=role, password="poor")
+            said, then = failed(url, "migrate"), failed(url, "prune_snapshots")
         finally:
             portal.execute(f"DROP DATABASE {name}".encode())
             portal.execute(f"DROP ROLE {role}".encode())
-    assert said.startswith("backups-portal: The portal's role cannot create tables")
-    assert "\n" not in said
+    assert said == (
+        "backups-portal: The portal's role cannot create tables in its database: permission denied "
+        "for schema public. If it lacks the right, make it the owner: ALTER DATABASE name OWNER TO "
+        "role."
+    )
+    assert then == f"backups-portal: {NOT_MIGRATED}"
 
 
 @pytest.mark.django_db
