@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from backups_portal.audit.recorder import acting_by_command
 from backups_portal.lib.bulkhead import FullError
+from backups_portal.lib.crypto import DecryptionError
 from backups_portal.lib.database_outage import DJANGO_ERRORS, DRIVER_ERRORS, outage_in_words
 from backups_portal.lib.refusals import RefusedError
 from backups_portal.lib.startup import SETTINGS
@@ -27,7 +28,7 @@ class ByOperator(BaseCommand):
                 return super().execute(*args, **options)
             except (*DJANGO_ERRORS, *DRIVER_ERRORS) as error:
                 raise CommandError(outage_in_words(error)) from error
-            except (RefusedError, FullError, PermissionDenied) as error:
+            except (RefusedError, FullError, PermissionDenied, DecryptionError) as error:
                 raise CommandError(str(error)) from error
 
 

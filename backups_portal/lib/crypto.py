@@ -68,7 +68,10 @@ class Keyring:
         try:
             plain = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], purpose.encode())
         except InvalidTag as error:
-            raise DecryptionError(f"cannot open a sealed value for {purpose}") from error
+            raise DecryptionError(
+                f"A sealed {purpose} cannot be opened: INSTALLATION_KEY is not the one that this "
+                "portal was set up with."
+            ) from error
         return plain.decode()
 
     def signing_key(self, purpose: str) -> Ed25519PrivateKey:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from backups_portal.audit.recorder import record
 from backups_portal.lib import pgsession
 from backups_portal.lib.addresses.url import without_secrets
+from backups_portal.lib.crypto import DecryptionError
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.thread_pool import run_parallel
@@ -188,9 +189,13 @@ def _away(now: datetime) -> Q:
 
 
 def _trouble(server: DatabaseServer) -> str:
+    """Return why a server cannot be used, "" if it can."""
     try:
         with pgsession.connect(server_url(server), connect_timeout=CHECK_SECONDS) as connection:
             row = connection.execute("SHOW transaction_read_only").fetchone()
+    except DecryptionError as error:
+        # A server that counts as away takes no project, whose password would need this wrong key.
+        return str(error)
     except psycopg.Error as error:
         # Older versions stored addresses unchecked, and libpq repeats a malformed one with its
         # password.

@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.test import Client
+from django.test import Client, override_settings
 from django.utils import timezone
 
 from backups_portal.audit.models import AuditEvent
@@ -282,3 +282,19 @@ def test_an_older_server_takes_no_projects(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(CommandError, match=f"^{sentence}"):
         call_command("create_project", "Cold Chain", "--owner", owner.email)
     assert not Project.objects.exists()
+
+
+def test_with_another_installation_key_nothing_is_made_and_commands_say_so() -> None:
+    wrong = "INSTALLATION_KEY is not the one that this portal was set up with"
+    register_server("main", settings.PROJECT_DATABASE_URL)
+    owner = make_account()
+    with override_settings(INSTALLATION_KEY="0f" * 32):
+        for command in (["create_project", "New", "--owner", owner.email], ["upgrade_databases"]):
+            with pytest.raises(CommandError, match=wrong):
+                call_command(*command, stdout=StringIO())
+        assert wrong in run("list")[0]["trouble"]
+        with pytest.raises(ProvisioningError, match="No database server with room is responding"):
+            choose_server()
+    assert not Project.objects.exists()
+    assert check_servers() == {"main": ""}
+    assert choose_server().name == "main"
