@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from backups_portal.transfers.move import row_stream
+from backups_portal.transfers.move import slice_copy
 from restores.snapshot_loader import Target
 from tests.projectdatabases import add_device, add_rows, contents, open_database
 from tests.snapshots.engine.test_column_reader import VALUES, insert
@@ -33,7 +33,7 @@ def test_any_value_arrives(
 def test_more_rows_of_one_moment_than_columns_hold(
     source: Target, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(row_stream, "MAX_ROWS", 3)
+    monkeypatch.setattr(slice_copy, "MAX_ROWS", 3)
     with open_database(source) as connection:
         add_device(connection)
         insert(connection, [(number, None, "g", None, None) for number in range(4)])

@@ -18,8 +18,8 @@ from backups_portal.transfers.move.lane_digests import (
     digest_rows,
     probe_rows,
 )
-from backups_portal.transfers.move.row_stream import COLUMNS, pipe_rows, stream_rows
 from backups_portal.transfers.move.series_map import Lane, Routes
+from backups_portal.transfers.move.slice_copy import COLUMNS, pipe_rows, stream_rows
 from backups_portal.transfers.move.tracks import Track
 from backups_portal.transfers.plan.selection import Rule
 

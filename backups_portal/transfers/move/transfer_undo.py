@@ -26,8 +26,8 @@ from backups_portal.transfers.move.resource_rows import (
     read_rows,
     replace_rows,
 )
-from backups_portal.transfers.move.row_stream import COLUMNS, RENEWED
 from backups_portal.transfers.move.settings_undo import undo_settings
+from backups_portal.transfers.move.slice_copy import COLUMNS, RENEWED
 from backups_portal.transfers.move.undo_progress import Step, StepGuard, Undone
 
 REPLACED = variable_columns(without=RENEWED, of="old")

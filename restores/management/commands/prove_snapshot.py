@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from backups_portal.audit.operator_command import OperatorCommand
-from backups_portal.ui.progress import progress_bar
+from backups_portal.ui.terminal_progress import progress_bar
 from restores.checks.check_results import CheckResult
 from restores.models import Proof
 from restores.proof_queue import queue_proof

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.projects.models import DatabaseServer, Membership
-from backups_portal.ui.progress import progress_bar
+from backups_portal.ui.terminal_progress import progress_bar
 from restores.models import Restore
 from restores.restore_requests import NewProject, request_restore
 from restores.restore_run import run_restore

@@ -11,7 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.audit.time_arguments import day_argument
 from backups_portal.projects.command_lookup import find_project
-from backups_portal.ui.progress import progress_bar
+from backups_portal.ui.terminal_progress import progress_bar
 from snapshots.engine.difference import Difference
 from snapshots.engine.errors import EngineError
 from snapshots.management.snapshot_arguments import stored_snapshot

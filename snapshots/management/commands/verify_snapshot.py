@@ -8,7 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.lib.json_types import JsonObject
-from backups_portal.ui.progress import progress_bar
+from backups_portal.ui.terminal_progress import progress_bar
 from snapshots.engine.errors import EngineError
 from snapshots.integrity.verification import Unverified, verify, verify_all, verify_copy
 from snapshots.management.snapshot_arguments import stored_snapshot

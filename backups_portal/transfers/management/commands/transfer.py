@@ -28,7 +28,7 @@ from backups_portal.transfers.transfer_requests import (
 )
 from backups_portal.transfers.transfer_run import run_transfer
 from backups_portal.ui.formats import count
-from backups_portal.ui.progress import progress_bar
+from backups_portal.ui.terminal_progress import progress_bar
 from snapshots.engine.run_progress import Progress
 
 

@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from django.core.management.base import OutputWrapper
 
-from backups_portal.ui.progress import describe, progress_bar
+from backups_portal.ui.terminal_progress import describe, progress_bar
 
 
 @dataclass
