@@ -157,7 +157,7 @@ class RestoreJob(BuildJob[Restore]):
             report=report,
             was_warm=was_warm,
             # The task is enqueued at once; if its message is lost, the tick sends another then.
-            indexes_due_at=timezone.now() + AGAIN,
+            indexes_due_at=database_now() + AGAIN,
             **({"rows_done": rows} if rows else {}),
         )
         self._record_project(project, source, backups.first_run)

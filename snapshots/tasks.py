@@ -7,14 +7,11 @@ from uuid import UUID
 
 from backups_portal.celery import app
 from backups_portal.lib.leased_job import JobFailedError, may_wait
-from backups_portal.lib.loggers import get_logger
 from snapshots.replication.copy_run import copies_overlooked, copy, next_copy
 from snapshots.run.recovered_outages import queue_after_outages
 from snapshots.run.snapshot_run import take
 from snapshots.schedule.concurrency import next_in_line
 from snapshots.schedule.schedule_tick import heal, queue_due
-
-log = get_logger(__name__)
 
 # Sending a message costs a millisecond; one with 100 ids has 4 kB.
 IN_ONE_MESSAGE = 100

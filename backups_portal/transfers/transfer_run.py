@@ -106,7 +106,7 @@ class TransferJob(LeasedJob[Transfer]):
             self._stop()
         except OccupiedError as waiting:
             log.info("transfer waits for another one into its target")
-            self.postpone(timezone.now() + TURN, reason=str(waiting))
+            self.postpone(database_now() + TURN, reason=str(waiting))
 
     def retry_at(self, error: Exception) -> datetime | None:
         if not isinstance(error, LockedOutError):
@@ -181,7 +181,7 @@ class TransferJob(LeasedJob[Transfer]):
                 state=Transfer.State.RUNNING,
                 work__in=(Transfer.Work.MOVE, Transfer.Work.UNDO),
                 moving_since__isnull=False,
-                lease_until__gt=timezone.now(),
+                lease_until__gt=database_now(),
             )
             is_free = not others.exclude(pk=self.pk).exists()
             if is_free:

@@ -15,12 +15,12 @@ from functools import partial
 import psycopg
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 from psycopg import Connection
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import acting_by_command, operator, record
 from backups_portal.lib import pgsession
+from backups_portal.lib.db_time import database_now
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.leased_job import Heartbeat, LeasedJob, back_off
 from backups_portal.lib.leases import LeaseLostError, LeaseQuerySet
@@ -49,7 +49,7 @@ def import_under_way(project: Project) -> Iterator[CsvRequest]:
         path=NO_FILE,
         state=CsvRequest.State.RUNNING,
         lease=ticket,
-        lease_until=timezone.now() + settings.LEASE,
+        lease_until=database_now() + settings.LEASE,
     )
     rows = CsvRequest.objects.filter(pk=row.pk, lease=ticket)
     renew = partial(CsvRequest.objects.renew, row.pk, ticket, lease=settings.LEASE)
@@ -61,7 +61,7 @@ def import_under_way(project: Project) -> Iterator[CsvRequest]:
         raise
     finally:
         # After another error, the commit may have been made all the same: a worker finds out.
-        rows.update(lease=None, lease_until=timezone.now())
+        rows.update(lease=None, lease_until=database_now())
 
 
 def store_marker(
@@ -124,7 +124,7 @@ class ImportLineJob(LeasedJob[CsvRequest]):
             remove_marker(connection, row)
 
     def retry_at(self, error: Exception) -> datetime | None:
-        return back_off(RETRY_MINUTES, self.row.attempts - 1, timezone.now())
+        return back_off(RETRY_MINUTES, self.row.attempts - 1, database_now())
 
     def postpone(self, then: datetime, **fields: object) -> None:
         super().postpone(then, reason=fields["reason"])
