@@ -34,6 +34,7 @@ from backups_portal.tagoio_api.envelope import ApiError, NotFoundError
 TOKEN = re.compile(
     r"(?:[pa]-)?([0-9a-f]{8})-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{10}(?:..)?"
 )
+BEARER = re.compile(r"^\s*bearer ", re.IGNORECASE)
 # Every header in which clients and their documentation send a token; the SDKs use the first one.
 HEADERS = (
     *("HTTP_TOKEN", "HTTP_AUTHORIZATION", "HTTP_PROFILE_TOKEN", "HTTP_ACCOUNT_TOKEN"),
@@ -148,7 +149,7 @@ anyone = TokenAccess("profile", "analysis", "device")
 def presented(request: HttpRequest) -> str:
     """Read the token of a request from its headers, else from `?token=`."""
     found = next((value for name in HEADERS if (value := request.META.get(name))), None)
-    return (found or request.GET.get("token", "")).removeprefix("Bearer ").strip()
+    return BEARER.sub("", found or request.GET.get("token", "")).strip()
 
 
 def _identify(request: HttpRequest) -> Caller | None:

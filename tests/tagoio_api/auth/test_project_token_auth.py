@@ -26,7 +26,7 @@ DENIED = (401, "Authorization Denied")
     ["token", "Authorization", "Profile-Token", "Account-Token", "Device-Token", "Analysis-Token"],
 )
 def test_a_token_may_come_in_any_of_the_headers(api: Api, project: Project, header: str) -> None:
-    for value in (api.token, f"Bearer {api.token}"):
+    for value in (api.token, f"Bearer {api.token}", f"bearer {api.token}"):
         answer = Client().get("/info", headers={header: value}).json()
         assert answer["result"] == {"id": project.profile_id, "name": "Cold Chain"}
     assert Client().get(f"/info?token={api.token}").json()["status"]
