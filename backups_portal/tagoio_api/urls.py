@@ -22,6 +22,11 @@ urlpatterns = [
 ]
 
 
+def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer what Django itself rejects, such as an invalid Host header."""
+    return failure("The request cannot be read")
+
+
 def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer that no route matches."""
     return failure("Route not found", 404)

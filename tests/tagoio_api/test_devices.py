@@ -276,6 +276,8 @@ def test_tokens_are_made_for_a_while_and_listed_newest_first(sensor: Sensor) -> 
         *("Second", made["token"]),
         sensor.token,
     )
+    made = sensor.api.post("/device/token", {**body, "expire_time": 4_102_444_800_000})
+    assert made["expire_time"] == "2100-01-01T00:00:00.000Z"
     body["expire_time"] = "whenever"
     assert sensor.api.call("POST", "/device/token", body) == (400, "Invalid expire time")
     unknown = {"device": "f" * 24, "name": "x"}

@@ -162,3 +162,19 @@ def test_a_part_has_a_number_up_to_a_thousand(api: Api, number: str) -> None:
     )
     assert response.status_code == 400
     assert response.json()["message"] == "A part has a file and a number from 1 to 1000"
+
+
+def test_an_upload_whose_address_cannot_be_told_is_not_stored(api: Api) -> None:
+    api.client.raise_request_exception = False
+    upload = api.post("/files", {"multipart_action": "start", "filename": "a"})
+    step = {"upload_id": upload, "part": "1", "multipart_action": "upload"}
+    part = api.client.post(
+        "/files", {**step, "file": io.BytesIO(b"x")}, headers={"token": api.token}
+    )
+    parts = [{"PartNumber": 1, "ETag": part.json()["result"]["ETag"]}]
+    end = {"upload_id": upload, "multipart_action": "end", "parts": parts}
+    for host in ("exa mple", "[::1", "a..b/c"):
+        refused = (400, "The request cannot be read")
+        assert api.call("POST", "/files", end, host=host) == refused
+    assert api.get("/files")["total"] == 0
+    assert api.post("/files", end)["file"].endswith("/a")
