@@ -1,7 +1,7 @@
-"""Refuse unknown query parameters, and conditions on versions.
+"""Refuse unknown and repeated query parameters, and conditions on versions.
 
-If a misspelt parameter or a condition was silently ignored, a program would do what it did not
-mean.
+If a misspelt parameter, the first of two values or a condition was silently ignored, a program
+would do what it did not mean.
 """
 
 import re
@@ -44,13 +44,18 @@ def check_preconditions(request: ApiRequest) -> None:
     Call this only after the access check.
 
     Raises:
-        ProblemError: a parameter is unknown, or If-Match asks for a version.
+        ProblemError: a parameter is unknown or repeated, or If-Match asks for a version.
     """
     known = request.parameters[request.method or ""]
-    unknown = [name for name in request.GET if name not in known]
-    if unknown:
-        messages = {name: f"“{name}” is no parameter of this address." for name in unknown}
-        raise ProblemError.of_fields(messages[unknown[0]], messages)
+    messages = {
+        name: f"“{name}” is no parameter of this address."
+        if name not in known
+        else f"“{name}” is given more than once."
+        for name, values in request.GET.lists()
+        if name not in known or len(values) > 1
+    }
+    if messages:
+        raise ProblemError.of_fields(next(iter(messages.values())), messages)
     # RFC 9110, 13.1.1: an asterisk only requires that the resource exists.
     if request.headers.get("If-Match", "*").strip() != "*":
         raise ProblemError(HTTPStatus.PRECONDITION_FAILED, NO_VERSIONS)

@@ -99,7 +99,8 @@ def _check_body(request: HttpRequest) -> None:
     if "HTTP_TRANSFER_ENCODING" in request.META:
         raise ProblemError(HTTPStatus.LENGTH_REQUIRED, "Send the body with a Content-Length.")
     length = request.META.get("CONTENT_LENGTH") or "0"
-    if not length.isascii() or not length.isdigit() or int(length[:12]) > MAX_BODY_BYTES:
+    digits = length.lstrip("0")[:12] or "0"
+    if not length.isascii() or not length.isdigit() or int(digits) > MAX_BODY_BYTES:
         raise ProblemError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"The body is larger than {MAX_BODY_BYTES // 1_000_000} MB.",

@@ -181,6 +181,16 @@ def test_an_unknown_parameter_is_named(
         assert problem["detail"] == f"“{names[0]}” is no parameter of this address."
 
 
+@pytest.mark.parametrize(
+    "query", ["evidence?from=2026-10-01&from=2026-11-01", "backups?page=1&limit=5&page=2"]
+)
+def test_a_repeated_parameter_is_named(program: Program, project: Project, query: str) -> None:
+    problem = program.refused(422, "GET", f"/projects/cold-chain/{query}")
+    name = "from" if "from" in query else "page"
+    assert [error["field"] for error in problem["errors"]] == [name]
+    assert problem["detail"] == f"“{name}” is given more than once."
+
+
 def test_known_parameters_are_taken_by_the_name_that_is_described(
     program: Program, snapshot: Snapshot
 ) -> None:
@@ -242,6 +252,7 @@ def test_a_body_that_is_no_json(program: Program, project: Project, body: str) -
 def test_a_body_that_is_too_large_or_has_no_length(program: Program, project: Project) -> None:
     path = "/projects/cold-chain/transfers"
     program.refused(413, "POST", path, {"target": "x" * MAX_BODY_BYTES})
+    program.refused(413, "POST", path, {}, **{"Content-Length": "0" * 12 + str(2 * MAX_BODY_BYTES)})
     program.refused(411, "POST", path, {}, **{"Transfer-Encoding": "chunked"})
 
 
