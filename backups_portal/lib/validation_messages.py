@@ -63,6 +63,8 @@ def request_sentence(error: Mapping[str, Any]) -> str:
     In django-ninja's errors the path starts with the part of the request.
     """
     part, *_ = place = error["loc"]
+    if part == "header":
+        return sentence(error, (place[1].replace("-", "_"),))
     return sentence(error, place[2:] or (() if part == "body" else place[1:]))
 
 

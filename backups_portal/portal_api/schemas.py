@@ -6,7 +6,14 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from ninja import Field, Schema
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, StrictBool, StrictInt
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    StrictBool,
+    StrictInt,
+)
 
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.json_types import JsonObject
@@ -18,6 +25,18 @@ def _no_nul(text: str) -> str:
     if "\0" in text:
         raise ValueError("Remove the NUL character.")
     return text
+
+
+def _as_written(moment: object) -> object:
+    """Refuse a number, which pydantic takes for seconds since 1970.
+
+    20261101 would be a day of that year.
+    """
+    try:
+        float(moment)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return moment
+    raise ValueError("Write a time with its time zone, such as 2026-01-31T08:00:00Z.")
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -37,7 +56,7 @@ def money(amount: Decimal) -> str:
 
 Text = Annotated[str, Field(max_length=200), AfterValidator(_no_nul)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_as_written), AfterValidator(_in_utc)]
 TransferState = Literal[
     "queued", "running", "ready", "paused", "cancelled", "completed", "failed", "undone"
 ]

@@ -136,6 +136,7 @@ def test_what_is_refused(snapshot: Snapshot, reader: Program, stored: Storage) -
         reader.refused(422, "GET", f"{path(snapshot)}?cursor=x")["errors"][0]["field"] == "cursor"
     )
     reader.refused(422, "GET", f"{path(snapshot)}?limit=1001")
+    reader.refused(422, "GET", f"{path(snapshot)}?since=20260301")
     reader.refused(404, "GET", path(snapshot, "e" * 24))
     lister = Program(factories.make_token(snapshot.project.created_by, "backups:read"))
     assert lister.refused(403, "GET", path(snapshot))["needed_scope"] == "records:read"

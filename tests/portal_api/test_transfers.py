@@ -56,6 +56,8 @@ def test_the_same_key_asks_for_the_same_transfer(
     problem = program.refused(422, "POST", TRANSFERS, other, **key)
     assert problem["errors"][0]["field"] == "Idempotency-Key"
     assert problem["code"] == "idempotency_key_reused"
+    problem = program.refused(422, "POST", TRANSFERS, other, **{"Idempotency-Key": "k" * 256})
+    assert problem["detail"] == "Idempotency Key must have at most 255 characters."
 
 
 @pytest.mark.parametrize(
@@ -66,6 +68,8 @@ def test_the_same_key_asks_for_the_same_transfer(
         ({"target": "target", "kinds": ["spaceship"]}, "kinds.0"),
         ({"target": "target", "rule": "destroy"}, "rule"),
         ({"target": "target", "since": "2026-03-01T00:00:00"}, "since"),
+        ({"target": "target", "since": 1772323200}, "since"),
+        ({"target": "target", "until": "20260301"}, "until"),
         ({"target": "target", "since": "0001-01-01T00:00:00+14:00"}, "since"),
         ({"target": "target", "since": "9999-12-31T23:00:00-14:00"}, "since"),
         ({"target": "target", "devices": ["a\0b"]}, "devices.0"),
