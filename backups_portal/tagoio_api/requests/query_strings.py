@@ -138,7 +138,8 @@ def page(query: Parsed, default_amount: int = DEFAULT_AMOUNT) -> tuple[int, int]
 
 
 def objects(value: object) -> list[Parsed]:
-    """Read a list of objects, whatever their index keys are."""
+    """Read a list of objects, whatever their index keys are; one may have none."""
     if not isinstance(value, dict):
         return []
-    return [entry for entry in value.values() if isinstance(entry, dict)]
+    entries = [entry for entry in value.values() if isinstance(entry, dict)]
+    return entries or [value]

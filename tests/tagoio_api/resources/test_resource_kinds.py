@@ -177,6 +177,10 @@ def test_tags_are_found(api: Api, case: Case) -> None:
     if case.path != "/dictionary":
         assert [row["id"] for row in found] == [made]
         assert api.get(f"{case.path}?filter[tags][0][key]=nowhere") == []
+        # A list of one object, as clients send it that have just the object.
+        assert api.get(f"{case.path}?filter[tags][key]=nowhere") == []
+        one = api.get(f"{case.path}?filter[tags][key]=site&filter[tags][value]=oslo")
+        assert [row["id"] for row in one] == [made]
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
