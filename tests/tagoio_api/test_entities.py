@@ -1,8 +1,13 @@
 """Rows of entities, kept in order and checked by the entity's fields."""
 
+from typing import Any
+
+import psycopg
 import pytest
 
 from backups_portal.projects.models import Project
+from backups_portal.tagoio_api.routes import entity_rows
+from tests.projectdatabases import Connection
 from tests.tagoio_api.conftest import Api, api_of
 
 FIELDS = {
@@ -92,6 +97,27 @@ def test_fields_come_go_and_keep_their_types(api: Api, path: str) -> None:
         {"new": {"action": "create", "type": "colour"}},
     ):
         assert api.call("PUT", schema, {"schema": change})[0] == 400
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_fields_do_not_change_while_rows_are_checked_by_them(
+    api: Api, path: str, database: Connection, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    api.post(path, {"plate": "AB 1"})
+    row = {"id": api.get(path)[0]["id"], "plate": "AB 2"}
+    check, checked = entity_rows.check_row, []
+
+    def check_row(*args: Any, **options: Any) -> Any:
+        # What a change of the fields does first.
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            database.execute("SELECT FROM entity FOR UPDATE NOWAIT")
+        database.rollback()
+        checked.append(args)
+        return check(*args, **options)
+
+    monkeypatch.setattr(entity_rows, "check_row", check_row)
+    assert api.call(method, path, row)[0] == 200
+    assert checked
 
 
 @pytest.mark.parametrize("body", [[1], {"plate": None}, {"ids": "x"}])

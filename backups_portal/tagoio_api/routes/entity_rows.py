@@ -103,11 +103,26 @@ def _order(query: Parsed) -> tuple[sql.Composable, list[str]]:
 def create_rows(request: ApiRequest, entity_id: str, rows: SentJson) -> str:
     """Store one row or a list of rows: all of them, or none."""
     caller = request.auth
-    schema = read_resource(caller, ENTITY, entity_id)["schema"]
-    checked = [check_row(schema, row, complete=True) for row in _listed(rows)]
+    listed = _listed(rows)
     with caller.connection.transaction():
+        schema = _held_schema(caller, entity_id)
+        checked = [check_row(schema, row, complete=True) for row in listed]
         add_rows(caller.connection, entity_id=entity_id, rows=checked)
     return f"{len(checked)} Data Added"
+
+
+def _held_schema(caller: Caller, entity_id: str) -> object:
+    """Return the fields of an entity, which cannot change until the transaction ends.
+
+    Raises:
+        ApiError: the project has no such entity.
+    """
+    row = caller.connection.execute(
+        "SELECT schema FROM entity WHERE id = %s FOR KEY SHARE", [entity_id]
+    ).fetchone()
+    if row is None:
+        raise ENTITY.not_found
+    return row[0]
 
 
 def _listed(rows: object) -> list[Row]:
@@ -128,9 +143,10 @@ def _listed(rows: object) -> list[Row]:
 def edit_rows(request: ApiRequest, entity_id: str, rows: SentJson) -> str:
     """Edit rows by their ids; fields that are not named keep their values."""
     caller = request.auth
-    schema = read_resource(caller, ENTITY, entity_id)["schema"]
-    changes = [(_row_id(row), check_row(schema, row, complete=False)) for row in _listed(rows)]
+    listed = [(_row_id(row), row) for row in _listed(rows)]
     with caller.connection.transaction():
+        schema = _held_schema(caller, entity_id)
+        changes = [(known, check_row(schema, row, complete=False)) for known, row in listed]
         changed = sum(_edit_row(caller, entity_id, *change) for change in changes)
     return f"{changed} item(s) updated"
 
