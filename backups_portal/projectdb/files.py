@@ -84,16 +84,27 @@ def spool_file(connection: Connection, path: str) -> IO[bytes]:
     Returns:
         A file for the caller to close; empty if the stored one is gone.
     """
-    row = connection.execute("SELECT size FROM file WHERE path = %s", [path]).fetchone()
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-    for start in range(1, row[0] + 1 if row else 0, SLICE):
-        piece = connection.execute(
-            "SELECT substring(content FROM %s FOR %s) FROM file WHERE path = %s",
-            [start, SLICE, path],
-        ).fetchone()
-        file.write(piece[0] if piece else b"")
+    while not _copy_content(connection, path, file):
+        file.seek(0)
+        file.truncate()
     file.seek(0)
     return file
+
+
+def _copy_content(connection: Connection, path: str, file: IO[bytes]) -> bool:
+    """Copy the content of a file; False if it was replaced meanwhile."""
+    row = connection.execute("SELECT size, updated_at FROM file WHERE path = %s", [path]).fetchone()
+    for start in range(1, row[0] + 1 if row else 0, SLICE):
+        piece = connection.execute(
+            "SELECT substring(content FROM %s FOR %s) FROM file"
+            " WHERE path = %s AND updated_at = %s",
+            [start, SLICE, path, row[1] if row else None],
+        ).fetchone()
+        if piece is None:
+            return False
+        file.write(piece[0])
+    return True
 
 
 def list_folder(connection: Connection, folder: str, *, amount: int, after: str = "") -> Folder:

@@ -2,6 +2,7 @@
 
 import io
 import os
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from backups_portal.projectdb import files
-from backups_portal.projectdb.files import ANYTHING, put_file
+from backups_portal.projectdb.files import ANYTHING, put_file, spool_file
 from backups_portal.projects.models import Project
 from tests.projectdatabases import Connection
 from tests.tagoio_api.conftest import Api, api_of
@@ -31,6 +32,30 @@ def test_a_file_larger_than_a_slice_comes_whole(
     assert response["Content-Length"] == "3500"
     assert response["Content-Security-Policy"] == "sandbox; default-src 'none'"
     assert b"".join(response.streaming_content) == content
+
+
+@pytest.mark.parametrize("after", [os.urandom(1_700), None])
+def test_a_file_that_is_replaced_while_it_is_read_comes_from_one_upload(
+    database: Connection, monkeypatch: pytest.MonkeyPatch, after: bytes | None
+) -> None:
+    monkeypatch.setattr(files, "SLICE", 1_000)
+    put_file(database, path="map", content=os.urandom(3_500))
+    database.execute("UPDATE file SET updated_at = now() - interval '1 day'")
+    execute, slices = database.execute, 0
+
+    def meanwhile(query: str, *values: Any) -> Any:
+        nonlocal slices
+        found = execute(query, *values)
+        slices += "substring" in query
+        if slices == 2 and "substring" in query:
+            files.delete_files(database, ["map"])
+            if after is not None:
+                put_file(database, path="map", content=after)
+        return found
+
+    monkeypatch.setattr(database, "execute", meanwhile)
+    with spool_file(database, "map") as file:
+        assert file.read() == (after or b"")
 
 
 def test_an_empty_file_comes_empty(api: Api, database: Connection) -> None:
