@@ -29,9 +29,18 @@ def begin(
     )
 
 
-def has_begun(connection: Connection, upload_id: str) -> bool:
-    """Tell whether an upload with this id is in progress."""
-    return find_file(connection, _place(upload_id, 0)) is not None
+def hold(connection: Connection, upload_id: str, *, alone: bool) -> bool:
+    """Hold an upload until the transaction ends; False if none is in progress.
+
+    Args:
+        alone: Whether others that want to hold it have to wait.
+    """
+    marker = [_place(upload_id, 0)]
+    if alone:
+        held = connection.execute("SELECT FROM file WHERE path = %s FOR UPDATE", marker)
+    else:
+        held = connection.execute("SELECT FROM file WHERE path = %s FOR SHARE", marker)
+    return held.fetchone() is not None
 
 
 def put_part(connection: Connection, upload_id: str, number: int, content: bytes) -> str:

@@ -5,12 +5,13 @@ import os
 from typing import Any
 from urllib.parse import quote
 
+import psycopg
 import pytest
 from django.test import Client
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from backups_portal.projectdb import files
+from backups_portal.projectdb import files, upload_parts
 from backups_portal.projectdb.files import ANYTHING, put_file, spool_file
 from backups_portal.projects.models import Project
 from tests.projectdatabases import Connection
@@ -189,15 +190,44 @@ def test_a_part_has_a_number_up_to_a_thousand(api: Api, number: str) -> None:
     assert response.json()["message"] == "A part has a file and a number from 1 to 1000"
 
 
+def send_part(api: Api, upload_id: str) -> Any:
+    fields = {"upload_id": upload_id, "part": "1", "multipart_action": "upload"}
+    form = {**fields, "file": io.BytesIO(b"x")}
+    return api.client.post("/files", form, headers={"token": api.token}).json()
+
+
+def uploaded(api: Api) -> dict[str, Any]:
+    """Upload a part of a file; return the step that ends the upload."""
+    upload = api.post("/files", {"multipart_action": "start", "filename": "a"})
+    parts = [{"PartNumber": 1, "ETag": send_part(api, upload)["result"]["ETag"]}]
+    return {"upload_id": upload, "multipart_action": "end", "parts": parts}
+
+
+@pytest.mark.parametrize(("step", "others"), [("parts_of", "SHARE"), ("put_part", "UPDATE")])
+def test_an_upload_ends_once_and_takes_no_part_meanwhile(
+    api: Api, database: Connection, monkeypatch: pytest.MonkeyPatch, step: str, others: str
+) -> None:
+    do, seen = getattr(upload_parts, step), []
+
+    def alone(*args: Any) -> Any:
+        # What another request for the same upload does first.
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            database.execute(f"SELECT FROM file WHERE path LIKE '%/00000' FOR {others} NOWAIT")
+        database.rollback()
+        seen.append(args)
+        return do(*args)
+
+    monkeypatch.setattr(upload_parts, step, alone)
+    end = uploaded(api)
+    assert api.post("/files", end)
+    assert seen
+    assert api.call("POST", "/files", end) == (404, "Upload Not Found")
+    assert send_part(api, end["upload_id"])["message"] == "Upload Not Found"
+
+
 def test_an_upload_whose_address_cannot_be_told_is_not_stored(api: Api) -> None:
     api.client.raise_request_exception = False
-    upload = api.post("/files", {"multipart_action": "start", "filename": "a"})
-    step = {"upload_id": upload, "part": "1", "multipart_action": "upload"}
-    part = api.client.post(
-        "/files", {**step, "file": io.BytesIO(b"x")}, headers={"token": api.token}
-    )
-    parts = [{"PartNumber": 1, "ETag": part.json()["result"]["ETag"]}]
-    end = {"upload_id": upload, "multipart_action": "end", "parts": parts}
+    end = uploaded(api)
     for host in ("exa mple", "[::1", "a..b/c"):
         refused = (400, "The request cannot be read")
         assert api.call("POST", "/files", end, host=host) == refused

@@ -8,6 +8,7 @@ import re
 from urllib.parse import quote
 
 from django.core.files.uploadedfile import UploadedFile
+from psycopg import Connection
 
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb import upload_parts
@@ -74,9 +75,10 @@ def _part(request: ApiRequest, form: JsonObject, part: UploadedFile | None) -> d
     number = _number(str(form.get("part", "")))
     if part is None or not 1 <= number <= MAX_PARTS:
         raise ApiError(f"A part has a file and a number from 1 to {MAX_PARTS}")
-    upload_id = _begun(request, form)
-    content = part.read()
-    return {"ETag": upload_parts.put_part(request.auth.connection, upload_id, number, content)}
+    connection, content = request.auth.connection, part.read()
+    with connection.transaction():
+        upload_id = _held(connection, form, alone=False)
+        return {"ETag": upload_parts.put_part(connection, upload_id, number, content)}
 
 
 def _number(text: str) -> int:
@@ -85,10 +87,15 @@ def _number(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 10 else 0
 
 
-def _begun(request: ApiRequest, form: JsonObject) -> str:
+def _held(connection: Connection, form: JsonObject, *, alone: bool) -> str:
+    """Return the id of an upload, which cannot end until the transaction does.
+
+    Raises:
+        NotFoundError: it has not begun, or has ended.
+    """
     upload_id = str(form.get("upload_id", ""))
-    if not re.fullmatch("[0-9a-f]{24}", upload_id) or not upload_parts.has_begun(
-        request.auth.connection, upload_id
+    if not re.fullmatch("[0-9a-f]{24}", upload_id) or not upload_parts.hold(
+        connection, upload_id, alone=alone
     ):
         raise NotFoundError("Upload")
     return upload_id
@@ -96,8 +103,9 @@ def _begun(request: ApiRequest, form: JsonObject) -> str:
 
 def _end(request: ApiRequest, form: JsonObject) -> dict[str, str]:
     connection = request.auth.connection
-    upload_id = _begun(request, form)
     with connection.transaction():
+        # Clients send this step again if they missed the answer.
+        upload_id = _held(connection, form, alone=True)
         stored = upload_parts.parts_of(connection, upload_id)
         if _named(form.get("parts")) != {number: md5 for number, (md5, _) in stored.items()}:
             raise ApiError("The parts are not those that were uploaded")
