@@ -52,7 +52,10 @@ class ApiMiddleware:
         response = found if isinstance(found, HttpResponse) else self._respond(found)
         if response.status_code >= HTTPStatus.BAD_REQUEST and response["Content-Type"] != JSON:
             status = HTTPStatus(response.status_code)
+            allowed = response.get("Allow")
             response = failure(MESSAGES.get(status, status.phrase), status)
+            if allowed:
+                response["Allow"] = allowed
         return _for_listeners(request, response)
 
     def _respond(self, request: HttpRequest) -> HttpResponseBase:

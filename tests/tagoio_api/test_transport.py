@@ -24,6 +24,12 @@ def test_what_is_not_there_is_said_in_the_envelope(api: Api, method: str, path: 
     assert (status in (404, 405), message) == (True, "Route not found")
 
 
+def test_a_method_that_is_not_there_names_those_that_are(api: Api) -> None:
+    response = api.client.patch("/device", headers={"token": api.token})
+    assert response.status_code == 405
+    assert set(response["Allow"].split(", ")) == {"GET", "POST"}
+
+
 @pytest.mark.parametrize("body", [b"{", b"\xff", b'{"a": NaN}', b'"\\ud800"', b"nothing"])
 def test_a_body_that_is_not_json_is_refused(api: Api, body: bytes) -> None:
     status, message = api.call("POST", "/device", body)
