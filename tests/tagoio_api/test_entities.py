@@ -124,7 +124,8 @@ def test_fields_do_not_change_while_rows_are_checked_by_them(
 def test_rows_that_cannot_be_are_refused(api: Api, path: str, body: object) -> None:
     assert api.call("POST", path, body)[0] == 400
     assert api.call("PUT", path, [{"id": "nothing", "load": 1}])[0] == 400
-    assert api.call("DELETE", path, {"ids": ["nothing"]})[0] == 400
+    for ids in ({"ids": ["nothing"]}, {"ids": "nothing"}, {}):
+        assert api.call("DELETE", path, ids)[0] == 400
 
 
 def test_a_field_and_its_values_are_deleted_by_who_may_delete(project: Project, api: Api) -> None:

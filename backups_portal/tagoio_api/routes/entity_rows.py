@@ -171,7 +171,9 @@ def delete_rows(request: ApiRequest, entity_id: str, values: SentObject) -> str:
     """Delete rows by `{"ids": […]}`."""
     read_resource(request.auth, ENTITY, entity_id)
     asked = values.get("ids")
-    ids = [_row_id({"id": one}) for one in (asked if isinstance(asked, list) else [])]
+    if not isinstance(asked, list):
+        raise ApiError("ids must be a list")
+    ids = [_row_id({"id": one}) for one in asked]
     deleted = request.auth.connection.execute(
         "DELETE FROM entity_record WHERE entity_id = %s AND id = ANY(%s)", [entity_id, ids]
     )
