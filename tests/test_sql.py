@@ -31,7 +31,7 @@ ALLOWED = {
         "order": "names of columns that query_strings.py has chosen",
         "selection.order": "ascending or descending",
         "together": CONDITIONS,
-        "sorting": "a name of a column behind ORDER BY, or nothing",
+        "ending": "a name of a column behind ORDER BY, and a LIMIT with a parameter, or nothing",
         "bucket": "an interval of INTERVALS: _checked refuses any other",
         "number": "a function of AGGREGATES: _checked refuses any other",
     },

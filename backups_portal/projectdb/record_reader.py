@@ -110,14 +110,14 @@ def read_page(
 
 
 def read_each(
-    connection: Connection, device: Device, selection: Selection, *, limit: int
+    connection: Connection, device: Device, selection: Selection, *, limit: int, most: int
 ) -> list[str]:
-    """Read `limit` records of each variable of the device, in order, each as JSON."""
+    """Read `limit` records of each variable, and the first `most` of all these, each as JSON."""
     found = [
         find(group, selection, columns=COLUMNS, window=Window(limit), name=f"v{number}s")
         for number, group in enumerate(by_variable(device.series))
     ]
-    return _read(connection, device, found, selection.order) if found else []
+    return _read(connection, device, found, selection.order, most) if found else []
 
 
 def read_one_each(
@@ -171,13 +171,15 @@ def _read(
     device: Device,
     found: Sequence[tuple[str, dict[str, object]]],
     order: str,
+    most: int | None = None,
 ) -> list[str]:
-    values: dict[str, object] = {"prefix": device.prefix, "device": device.id}
+    values: dict[str, object] = {"prefix": device.prefix, "device": device.id, "most": most}
     for _, more in found:
         values |= more
     together = " UNION ALL ".join(f"({text})" for text, _ in found)
-    sorting = f" ORDER BY {order}" if len(found) > 1 else ""
-    statement = f"SELECT {RECORD} FROM ({together}) AS page{sorting}"  # noqa: S608
+    ending = f" ORDER BY {order}" if len(found) > 1 else ""
+    ending += " LIMIT %(most)s" if most is not None else ""
+    statement = f"SELECT {RECORD} FROM ({together}) AS page{ending}"  # noqa: S608
     return [record for (record,) in connection.execute(statement, values)]
 
 

@@ -40,10 +40,11 @@ DATA_QUERY = parameters(
     _parameter("groups", "Groups", **_TEXT_LIST),
     _parameter("ids", "Ids of records", **_TEXT_LIST),
     _parameter("values", "Values, as text", **_TEXT_LIST),
-    _parameter("start_date", "From this time: ISO 8601, or `1 day` for a day ago", type="string"),
+    _parameter("start_date", "From this time: ISO 8601, milliseconds since 1970, or `1 day` for a"
+               " day ago", type="string"),
     _parameter("end_date", "Until this time, inclusive", type="string"),
-    _parameter("qty", "Number of records; per variable if several are named and none skipped",
-               type="integer", minimum=0, maximum=10_000),
+    _parameter("qty", "Number of records; per variable if several are named and none skipped, up"
+               " to 250,000 in all", type="integer", minimum=0, maximum=10_000),
     _parameter("skip", "Number of records to skip", type="integer", minimum=0),
     _parameter("ordination", "Order by time", type="string", enum=["descending", "ascending"]),
     _parameter("query", "A query other than a page of records", type="string", enum=[

@@ -10,6 +10,7 @@ import psycopg
 from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
+from psycopg import Connection
 
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb import record_edits, record_reader
@@ -25,6 +26,12 @@ from backups_portal.tagoio_api.streams.events import publish_data
 UNKNOWN = "Invalid Device ID"
 # How long the position after a page is kept.
 POSITION_SECONDS = 900
+# `qty` counts for each variable, and an answer is built in memory.
+MAX_TOGETHER = 250_000
+TOO_MANY = (
+    "These variables have more than {most} records in all: name fewer of them, or send skip to "
+    "read page by page"
+)
 TOO_LARGE = "The numbers come to more than double precision holds"
 
 
@@ -73,10 +80,19 @@ def _one_each(caller: Caller, device_id: str, asked: DataQuery) -> list[str]:
 def _records(request: ApiRequest, device: Device, asked: DataQuery) -> list[str]:
     connection = request.auth.connection
     if asked.counts_each:
-        return record_reader.read_each(connection, device, asked.selection, limit=asked.limit)
+        return _records_each(connection, device, asked)
     if asked.skip is None:
         return record_reader.read_page(connection, device, asked.selection, limit=asked.limit)
     return _next_page(request, device, asked, asked.skip)
+
+
+def _records_each(connection: Connection, device: Device, asked: DataQuery) -> list[str]:
+    records = record_reader.read_each(
+        connection, device, asked.selection, limit=asked.limit, most=MAX_TOGETHER + 1
+    )
+    if len(records) > MAX_TOGETHER:
+        raise ApiError(TOO_MANY.format(most=MAX_TOGETHER))
+    return records
 
 
 def _next_page(request: ApiRequest, device: Device, asked: DataQuery, skip: int) -> list[str]:

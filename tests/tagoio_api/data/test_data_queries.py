@@ -2,6 +2,7 @@
 
 import pytest
 
+from backups_portal.tagoio_api.data import device_data
 from tests.tagoio_api.conftest import Sensor
 
 DAYS = ("2024-03-01", "2024-03-02", "2024-03-03")
@@ -51,3 +52,17 @@ def test_a_query_without_records_ignores_qty(sensor: Sensor, query: str, qty: st
     sensor.post("/data", {"variable": "t", "value": 1, "time": "2024-03-01"})
     found = sensor.get(f"/data?query={query}&qty={qty}")
     assert found == 1 or found[0]["value"] == 1
+
+
+def test_many_variables_together_have_a_limit(
+    sensor: Sensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device_data, "MAX_TOGETHER", 6)
+    sensor.post("/data", [{"variable": name, "value": n} for name in "abc" for n in range(3)])
+    names = "variables=a&variables=b"
+    assert len(sensor.get(f"/data?{names}&qty=10000")) == 6
+    status, message = sensor.call("GET", f"/data?{names}&variables=c&qty=10000")
+    assert status == 400
+    assert message.startswith("These variables have more than 6 records in all: ")
+    assert len(sensor.get(f"/data?{names}&variables=c&qty=2")) == 6
+    assert len(sensor.get(f"/data?{names}&variables=c&qty=10000&skip=0")) == 9
