@@ -233,3 +233,20 @@ def test_an_upload_whose_address_cannot_be_told_is_not_stored(api: Api) -> None:
         assert api.call("POST", "/files", end, host=host) == refused
     assert api.get("/files")["total"] == 0
     assert api.post("/files", end)["file"].endswith("/a")
+
+
+def test_a_folder_is_listed_in_pages(api: Api) -> None:
+    names = [f"a/{number}.txt" for number in range(5)]
+    api.post("/files", [{"filename": f"/{name}", "file": "YQ=="} for name in [*names, "a/b/c"]])
+    found, asked = [], "/files?path=/a/&qty=2"
+    while True:
+        page = api.get(asked)
+        assert (page["folders"], page["total"], page["usage"]) == (["b"], 5, 6)
+        found += [one["filename"] for one in page["files"]]
+        if "pagination_token" not in page:
+            break
+        asked = f"/files?path=/a/&qty=2&pagination_token={quote(page['pagination_token'])}"
+    assert found == names
+    profile = api.get("/info")["id"]
+    assert api.get(f"/file/{profile}/a/0.txt?md5=True") == "0cc175b9c0f1b6a831c399e269772661"
+    assert api.get("/files/permission?file=/a/0.txt") == {"public": False}

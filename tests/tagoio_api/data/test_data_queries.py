@@ -66,3 +66,28 @@ def test_many_variables_together_have_a_limit(
     assert message.startswith("These variables have more than 6 records in all: ")
     assert len(sensor.get(f"/data?{names}&variables=c&qty=2")) == 6
     assert len(sensor.get(f"/data?{names}&variables=c&qty=10000&skip=0")) == 9
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("query=default&ordination=asc", [1, 2, 3]),
+        ("ordination=desc", [3, 2, 1]),
+        ("query=last", [3]),
+        ("query=first", [1]),
+        ("query=first_location", [2]),
+        ("series=g", [2]),
+        ("detail=true&qty=1", [3]),
+        *((f"query=conditional&value=2&ordination=asc&function={name}", found) for name, found in (
+            *(("eq", [2]), ("ne", [1, 3]), ("gt", [3])),
+            *(("gte", [2, 3]), ("lt", [1]), ("lte", [1, 2])),
+        )),
+    ],
+)  # fmt: skip
+def test_words_that_clients_and_their_documentation_use(
+    sensor: Sensor, query: str, found: list[int]
+) -> None:
+    records = [{"variable": "t", "value": n, "time": DAYS[n - 1]} for n in (1, 2, 3)]
+    records[1] |= {"group": "g", "location": {"lat": 1, "lng": 2}}
+    sensor.post("/data", records)
+    assert [record["value"] for record in sensor.get(f"/data?{query}")] == found
