@@ -129,6 +129,7 @@ def read_one_each(
     variables: Sequence[str],
     types: Sequence[str],
     order: str,
+    most: int,
 ) -> list[str]:
     """Read one record of each variable as JSON, in the order of the selection.
 
@@ -136,6 +137,7 @@ def read_one_each(
         variables: Their names; all of them if it is empty.
         types: The types of series to read.
         order: Names of columns to order a variable's records by; the first one is read.
+        most: How many records are returned at most.
     """
     where, values = selection.conditions()
     # The series need not be fetched first: the statement looks up each through its index.
@@ -147,8 +149,10 @@ def read_one_each(
                 ORDER BY {order} LIMIT 1) AS one
             WHERE device_id = %(device)s AND series.type = ANY(%(of_types)s)
               AND (%(all)s OR series.variable = ANY(%(variables)s))) AS found
-        ORDER BY name, {order}) AS page ORDER BY {selection.order}"""  # noqa: S608 - our own words
+        ORDER BY name, {order}) AS page
+        ORDER BY {selection.order} LIMIT %(most)s"""  # noqa: S608 - our own words
     more = {
+        "most": most,
         "prefix": prefix,
         "device": device_id,
         "all": not variables,

@@ -71,9 +71,16 @@ def _one_each(caller: Caller, device_id: str, asked: DataQuery) -> list[str]:
         variables=asked.variables,
         types=asked.types,
         order=asked.order,
+        most=MAX_TOGETHER + 1,
     )
     if not records:
         find_device(caller, device_id, [])
+    return _limited(records)
+
+
+def _limited(records: list[str]) -> list[str]:
+    if len(records) > MAX_TOGETHER:
+        raise ApiError(TOO_MANY.format(most=MAX_TOGETHER))
     return records
 
 
@@ -87,12 +94,11 @@ def _records(request: ApiRequest, device: Device, asked: DataQuery) -> list[str]
 
 
 def _records_each(connection: Connection, device: Device, asked: DataQuery) -> list[str]:
-    records = record_reader.read_each(
-        connection, device, asked.selection, limit=asked.limit, most=MAX_TOGETHER + 1
+    return _limited(
+        record_reader.read_each(
+            connection, device, asked.selection, limit=asked.limit, most=MAX_TOGETHER + 1
+        )
     )
-    if len(records) > MAX_TOGETHER:
-        raise ApiError(TOO_MANY.format(most=MAX_TOGETHER))
-    return records
 
 
 def _next_page(request: ApiRequest, device: Device, asked: DataQuery, skip: int) -> list[str]:

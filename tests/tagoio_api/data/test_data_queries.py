@@ -66,6 +66,9 @@ def test_many_variables_together_have_a_limit(
     assert message.startswith("These variables have more than 6 records in all: ")
     assert len(sensor.get(f"/data?{names}&variables=c&qty=2")) == 6
     assert len(sensor.get(f"/data?{names}&variables=c&qty=10000&skip=0")) == 9
+    monkeypatch.setattr(device_data, "MAX_TOGETHER", 2)
+    assert len(sensor.get(f"/data?{names}&query=last_item")) == 2
+    assert sensor.call("GET", "/data?query=last_item")[0] == 400
 
 
 @pytest.mark.parametrize(
