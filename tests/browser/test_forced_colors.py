@@ -29,7 +29,10 @@ def test_a_ticked_box_looks_ticked(page: Page, scene: Scene) -> None:
 
 def test_the_current_page_is_marked(page: Page, scene: Scene) -> None:
     page.goto(scene.url("tokens"))
-    borders = "thing => { const s = getComputedStyle(thing); return [s.borderLeft, s.borderBottom] }"
+    borders = """thing => {
+        const { borderLeft, borderBottom } = getComputedStyle(thing);
+        return [borderLeft, borderBottom];
+    }"""
     for place in (".nav-list", ".tabs"):
         here = page.locator(f"{place} [aria-current]").first.evaluate(borders)
         assert here != page.locator(f"{place} a:not([aria-current])").first.evaluate(borders), place
