@@ -123,7 +123,8 @@ def assert_fits(page: Page) -> None:
     """Assert that nothing scrolls sideways, leaves its card or runs into the next column."""
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 860})
-        assert misfits(page) == [], f"at {width} px"
+        found = misfits(page)
+        assert not found, f"at {width} px: {found}"
 
 
 def photograph(page: Page) -> None:

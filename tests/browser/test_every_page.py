@@ -19,6 +19,7 @@ from tests.browser.page_states import STATES
 from tests.browser.pagechecks import assert_fits, judge
 from tests.browser.scene import Scene
 from tests.factories import make_restore
+from tests.projectdatabases import DEVICE
 
 # These answers are not pages: they are for programs, partial refreshes or downloads.
 NO_PAGES = {
@@ -177,6 +178,19 @@ def test_long_name_without_spaces_fits(window: Open, scene: Scene, name: str) ->
     assert scene.wordy.name in page.content()
     page.wait_for_function("() => !document.querySelector('[hx-trigger=load]')")
     assert_fits(page)
+
+
+def test_preview_of_a_file(window: Open, scene: Scene) -> None:
+    page = window(scene.owner).renewed()
+    page.goto(f"{scene.url('data')}?device={DEVICE}")
+    rows = b"variable,value,time\ntemperature_1,21.5,2026-03-01T00:00:00Z\nhumidity,many,never\n"
+    page.get_by_label("CSV file").set_input_files(
+        {"name": "rows.csv", "mimeType": "text/csv", "buffer": rows}
+    )
+    page.get_by_label("Skip bad rows").check()
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_role("heading", name="First rows")).to_be_visible()
+    judge(page)
 
 
 def test_evidence_prints_as_a_document(window: Open, scene: Scene) -> None:

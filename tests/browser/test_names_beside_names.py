@@ -7,7 +7,7 @@ from playwright.sync_api import Locator
 from tests import factories
 from tests.browser.conftest import Enter
 
-COLD_STORE = "مستودع التبريد"
+COLD_STORE = "برد"
 # Returns where a text within the element begins, in pixels from the left.
 LEFT = """(element, text) => {
   const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
@@ -31,7 +31,7 @@ def assert_in_order(line: Locator, *texts: str) -> None:
 def test_a_transfer_points_into_its_target(enter: Enter) -> None:
     owner = factories.make_account()
     source = factories.make_project_row(owner=owner, name=COLD_STORE)
-    target = factories.make_project_row(owner=owner, name="جهاز القياس")
+    target = factories.make_project_row(owner=owner, name="قمح")
     factories.make_transfer(
         source, target, requested_by=owner, state="failed", reason="It did not answer."
     )
@@ -47,6 +47,6 @@ def test_evidence_names_the_project_before_its_days(enter: Enter) -> None:
     owner = factories.make_account()
     project = factories.make_project_row(owner=owner, name=COLD_STORE)
     factories.make_snapshot(project, taken_at=datetime(2026, 10, 3, tzinfo=UTC))
-    page = enter(owner).new_page()
+    page = enter(owner, viewport={"width": 1920, "height": 860}).new_page()
     page.goto(f"/projects/{project.slug}/evidence/?from=2026-10-02&to=2026-10-05")
     assert_in_order(page.locator("h1"), "evidence", COLD_STORE, "2 Oct")
