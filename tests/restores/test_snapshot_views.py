@@ -1,6 +1,7 @@
 """A snapshot's content, its restores, and holding it."""
 
 import re
+from datetime import date
 
 import pytest
 from django.db import connection
@@ -60,6 +61,19 @@ def test_how_it_was_made(client: Client, snapshot: Snapshot) -> None:
     page = read(client, snapshot)
     for text in ("PostgreSQL 18.0", "Schema 1", "12.0\N{NO-BREAK SPACE}s"):
         assert text in page
+
+
+def test_a_backup_that_was_never_stored_shows_no_empty_facts(
+    client: Client, snapshot: Snapshot
+) -> None:
+    failed = factories.make_snapshot(
+        snapshot.project, state="failed", local_date=date(2026, 1, 1), reason="No answer."
+    )
+    page = read(client, failed)
+    assert "No answer." in page
+    assert "Scheduled for" in page
+    for text in ("Data as of", "Kept until", "Versions", 'class="tabs"', "—"):
+        assert text not in page, text
 
 
 def test_restores_of_it_are_listed(client: Client, snapshot: Snapshot, owner: Account) -> None:
