@@ -35,7 +35,6 @@ class InvitationForm(forms.Form):
         label="Role",
         choices=Membership.Role.choices,
         initial=Membership.Role.COLLABORATOR,
-        help_text="Collaborators see the project and its main database, but not its backups.",
     )
 
     def clean_email(self) -> str:

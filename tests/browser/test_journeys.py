@@ -237,7 +237,7 @@ def test_shutting_down_stops_the_charge(enter: Enter, scene: Scene, way: str) ->
     project = live_project(scene.owner, f"To be ended: {way}")
     person = hand(way, enter)
     enter_project(person, project)
-    person.press("Shut down…", role="link")
+    person.press("Shut down …", role="link")
     person.write("Project name", "Something else")
     person.press("Shut down")
     expect(person.page.get_by_text("That is not this project's name.")).to_be_visible()

@@ -167,8 +167,8 @@ def test_restored_project_names_its_origin(client: Client, owner: Account) -> No
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"step": "loading", "rows_done": 43, "rows_total": 100}, "Restoring into Rescue, 43 %"),
-        ({"step": "proving", "rows_done": 9, "rows_total": 100}, "its backup: Rescue, 9 %"),
+        ({"step": "loading", "rows_done": 43, "rows_total": 100}, "Restoring into Rescue, 43%"),
+        ({"step": "proving", "rows_done": 9, "rows_total": 100}, "its backup: Rescue, 9%"),
         ({"step": "indexing", "rows_done": 9, "rows_total": 100}, "Restoring into Rescue …"),
         ({"state": "queued"}, "Restoring into Rescue …"),
     ],

@@ -260,7 +260,7 @@ class TestPanel:
         )
         text = self.read(client, page)
         assert "Newest proven 1 day ago Restores in 8.0 s" in text
-        assert "Proven means restored, and every row compared: last an hour ago ." in text
+        assert "compares every row. The last one was an hour ago ." in text
 
     def test_the_next_run_is_on_the_projects_clocks_and_the_viewers(
         self, client: Client, project: Project, page: str
