@@ -72,7 +72,7 @@ def test_a_backup_that_was_never_stored_shows_no_empty_facts(
     page = read(client, failed)
     assert "No answer." in page
     assert "Scheduled for" in page
-    for text in ("Data as of", "Kept until", "Versions", 'class="tabs"', "—"):
+    for text in ("At a glance", "Data as of", "Kept until", "Versions", 'class="tabs"', "—"):
         assert text not in page, text
 
 
