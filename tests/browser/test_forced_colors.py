@@ -43,3 +43,13 @@ def test_days_show_what_became_of_their_backups(page: Page, scene: Scene) -> Non
     colour = "day => getComputedStyle(day).backgroundColor"
     kinds = ("proven", "stored", "failed")
     assert len({page.locator(f".day.day-{kind}").first.evaluate(colour) for kind in kinds}) == 3
+
+
+def test_notes_are_as_dark_as_text_if_more_contrast_is_preferred(
+    enter: Enter, scene: Scene
+) -> None:
+    page = enter(scene.owner, contrast="more").new_page()
+    page.goto(scene.url("backups"))
+    note, text = page.locator(".page-lead"), page.locator("h1")
+    colour = "thing => getComputedStyle(thing).color"
+    assert note.evaluate(colour) == text.evaluate(colour)
