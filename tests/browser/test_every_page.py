@@ -11,6 +11,7 @@ from django.template.loader import render_to_string
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from backups_portal.accounts.models import Account
+from backups_portal.projects.database_dsn import project_dsn
 from restores.models import Restore
 from tests.access.table import TABLE
 from tests.accounts.test_security import shown_by_app
@@ -19,7 +20,7 @@ from tests.browser.page_states import STATES
 from tests.browser.pagechecks import assert_fits, judge
 from tests.browser.scene import Scene
 from tests.factories import make_restore
-from tests.projectdatabases import DEVICE
+from tests.projectdatabases import DEVICE, Target, open_database
 
 # These answers are not pages: they are for programs, partial refreshes or downloads.
 NO_PAGES = {
@@ -178,6 +179,24 @@ def test_long_name_without_spaces_fits(window: Open, scene: Scene, name: str) ->
     assert scene.wordy.name in page.content()
     page.wait_for_function("() => !document.querySelector('[hx-trigger=load]')")
     assert_fits(page)
+
+
+def test_long_device_name_fits(window: Open, scene: Scene) -> None:
+    target = Target(project_dsn(scene.project), scene.project.prefix)
+    insert = "INSERT INTO device (id, name, type) VALUES (%s, %s, 'mutable')"
+    wordy = "e" * 24
+    with open_database(target) as connection:
+        connection.execute(insert, [wordy, "W" * 100])
+    page = window(scene.owner).renewed()
+    try:
+        for address in (scene.url("data"), f"{scene.url('data')}?device={wordy}"):
+            page.goto(address)
+            page.wait_for_function("() => !document.querySelector('[hx-trigger=load]')")
+            assert "W" * 100 in page.content()
+            assert_fits(page)
+    finally:
+        with open_database(target) as connection:
+            connection.execute("DELETE FROM device WHERE id = %s", [wordy])
 
 
 def test_preview_of_a_file(window: Open, scene: Scene) -> None:
