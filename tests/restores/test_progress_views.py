@@ -118,7 +118,7 @@ class TestProgress:
             "Door &lt;alarm&gt;",
             "logos/a.png used by profile Cold Chain",
             "14 files and 3 attachments",
-            "25.00 USD for creation were charged.",
+            "25.00 USD was charged for creating the project.",
             "Using the TagoIO CLI for bulk transfer.",
         ):
             assert part in text
