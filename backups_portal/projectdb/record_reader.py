@@ -41,6 +41,8 @@ HEAD = """concat('","variable":', to_json(series.variable), ',"unit":' || to_jso
 AGGREGATES = ("avg", "sum", "min", "max")
 INTERVALS = ("minute", "hour", "day", "month", "quarter", "year")
 MAX_BUCKETS = 10_000
+# Readings that are limited for each variable: their records are held in memory all together.
+MAX_TOGETHER = 250_000
 
 
 # A whole surrogate pair, half of one, and any other escape.
@@ -51,6 +53,13 @@ ESCAPES = re.compile(
 )
 # These come before everything else in a record, and no text holds unescaped quotes.
 PLACE = re.compile(r'\{"id":"([0-9a-f]+)".*?,"time":"([^"]+)"', re.DOTALL)
+
+
+class Wanted(NamedTuple):
+    """Which series of a device to read: by names, all if empty, and by type."""
+
+    variables: Sequence[str]
+    types: Sequence[str]
 
 
 class Device(NamedTuple):
@@ -110,13 +119,14 @@ def read_page(
 
 
 def read_each(
-    connection: Connection, device: Device, selection: Selection, *, limit: int, most: int
+    connection: Connection, device: Device, selection: Selection, *, limit: int
 ) -> list[str]:
-    """Read `limit` records of each variable, and the first `most` of all these, each as JSON."""
+    """Read `limit` records of each variable, MAX_TOGETHER + 1 in all at most, each as JSON."""
     found = [
         find(group, selection, columns=COLUMNS, window=Window(limit), name=f"v{number}s")
         for number, group in enumerate(by_variable(device.series))
     ]
+    most = MAX_TOGETHER + 1
     return _read(connection, device, found, selection.order, most) if found else []
 
 
@@ -126,18 +136,13 @@ def read_one_each(
     selection: Selection,
     *,
     prefix: str,
-    variables: Sequence[str],
-    types: Sequence[str],
+    wanted: Wanted,
     order: str,
-    most: int,
 ) -> list[str]:
-    """Read one record of each variable as JSON, in the order of the selection.
+    """Read a record of each variable in order, MAX_TOGETHER + 1 at most, each as JSON.
 
     Args:
-        variables: Their names; all of them if it is empty.
-        types: The types of series to read.
         order: Names of columns to order a variable's records by; the first one is read.
-        most: How many records are returned at most.
     """
     where, values = selection.conditions()
     # The series need not be fetched first: the statement looks up each through its index.
@@ -152,12 +157,12 @@ def read_one_each(
         ORDER BY name, {order}) AS page
         ORDER BY {selection.order} LIMIT %(most)s"""  # noqa: S608 - our own words
     more = {
-        "most": most,
+        "most": MAX_TOGETHER + 1,
         "prefix": prefix,
         "device": device_id,
-        "all": not variables,
-        "variables": list(variables),
-        "of_types": list(types),
+        "all": not wanted.variables,
+        "variables": list(wanted.variables),
+        "of_types": list(wanted.types),
     }
     return [record for (record,) in connection.execute(statement, {**values, **more})]
 

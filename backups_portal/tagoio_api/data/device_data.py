@@ -10,7 +10,6 @@ import psycopg
 from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
-from psycopg import Connection
 
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb import record_edits, record_reader
@@ -26,8 +25,6 @@ from backups_portal.tagoio_api.streams.events import publish_data
 UNKNOWN = "Invalid Device ID"
 # How long the position after a page is kept.
 POSITION_SECONDS = 900
-# `qty` counts for each variable, and an answer is built in memory.
-MAX_TOGETHER = 250_000
 TOO_MANY = (
     "These variables have more than {most} records in all: name fewer of them, or send skip to "
     "read page by page"
@@ -68,10 +65,8 @@ def _one_each(caller: Caller, device_id: str, asked: DataQuery) -> list[str]:
         device_id,
         asked.selection,
         prefix=caller.project.prefix,
-        variables=asked.variables,
-        types=asked.types,
+        wanted=record_reader.Wanted(asked.variables, asked.types),
         order=asked.order,
-        most=MAX_TOGETHER + 1,
     )
     if not records:
         find_device(caller, device_id, [])
@@ -79,26 +74,20 @@ def _one_each(caller: Caller, device_id: str, asked: DataQuery) -> list[str]:
 
 
 def _limited(records: list[str]) -> list[str]:
-    if len(records) > MAX_TOGETHER:
-        raise ApiError(TOO_MANY.format(most=MAX_TOGETHER))
+    if len(records) > record_reader.MAX_TOGETHER:
+        raise ApiError(TOO_MANY.format(most=record_reader.MAX_TOGETHER))
     return records
 
 
 def _records(request: ApiRequest, device: Device, asked: DataQuery) -> list[str]:
     connection = request.auth.connection
     if asked.counts_each:
-        return _records_each(connection, device, asked)
+        return _limited(
+            record_reader.read_each(connection, device, asked.selection, limit=asked.limit)
+        )
     if asked.skip is None:
         return record_reader.read_page(connection, device, asked.selection, limit=asked.limit)
     return _next_page(request, device, asked, asked.skip)
-
-
-def _records_each(connection: Connection, device: Device, asked: DataQuery) -> list[str]:
-    return _limited(
-        record_reader.read_each(
-            connection, device, asked.selection, limit=asked.limit, most=MAX_TOGETHER + 1
-        )
-    )
 
 
 def _next_page(request: ApiRequest, device: Device, asked: DataQuery, skip: int) -> list[str]:

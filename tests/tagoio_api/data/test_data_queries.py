@@ -2,7 +2,7 @@
 
 import pytest
 
-from backups_portal.tagoio_api.data import device_data
+from backups_portal.projectdb import record_reader
 from tests.tagoio_api.conftest import Sensor
 
 DAYS = ("2024-03-01", "2024-03-02", "2024-03-03")
@@ -57,7 +57,7 @@ def test_a_query_without_records_ignores_qty(sensor: Sensor, query: str, qty: st
 def test_many_variables_together_have_a_limit(
     sensor: Sensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device_data, "MAX_TOGETHER", 6)
+    monkeypatch.setattr(record_reader, "MAX_TOGETHER", 6)
     sensor.post("/data", [{"variable": name, "value": n} for name in "abc" for n in range(3)])
     names = "variables=a&variables=b"
     assert len(sensor.get(f"/data?{names}&qty=10000")) == 6
@@ -66,7 +66,7 @@ def test_many_variables_together_have_a_limit(
     assert message.startswith("These variables have more than 6 records in all: ")
     assert len(sensor.get(f"/data?{names}&variables=c&qty=2")) == 6
     assert len(sensor.get(f"/data?{names}&variables=c&qty=10000&skip=0")) == 9
-    monkeypatch.setattr(device_data, "MAX_TOGETHER", 2)
+    monkeypatch.setattr(record_reader, "MAX_TOGETHER", 2)
     assert len(sensor.get(f"/data?{names}&query=last_item")) == 2
     assert sensor.call("GET", "/data?query=last_item")[0] == 400
 
