@@ -196,7 +196,7 @@ def test_edited_tags_and_parameters_come_back(enter: Enter, scene: Scene, way: s
             "parameter wifi_password: changed (not shown)",
         ]
     )
-    person.press("Move the data")
+    person.press("Bring tags and parameters back")
     back = page.get_by_role("heading", name="Tags and parameters of 1 device are back")
     wait_for(person, back)
     expect(back).to_be_focused()

@@ -162,7 +162,7 @@ def test_csv_says_who_keeps_it_waiting(project: Project, owner: Account) -> None
     assert row is not None
     assert holder in str(row[0])
     assert str(row[0]).startswith(f"{csv_job.LOCKED} {csv_job.TRIED_AGAIN}")
-    waiting = CsvRequest.objects.get()
+    waiting = CsvRequest.objects.get(path="out.csv")
     assert csv_job.run_csv(waiting.pk).failure == ""
 
 

@@ -18,12 +18,12 @@ def test_an_edit_finds_a_record_whose_unit_was_changed_meanwhile(
     device_id, _ = create_device(database, keys=KEYS, name="Truck")
     send(database, device_id=device_id, records=[{"variable": "t", "value": 1, "unit": "C"}])
     before = find_device(database, device_id, prefix=target.prefix)
-    record = json.loads(read_page(database, before, Selection(), limit=1).records[0])
+    record = json.loads(read_page(database, before, Selection(), limit=1)[0])
     # Another unit is another series, which this edit's caller does not know yet.
     edit_records(database, before, [{"id": record["id"], "unit": "F"}])
     assert edit_records(database, before, [{"id": record["id"], "value": 2}]) == 1
     after = find_device(database, device_id, prefix=target.prefix)
-    edited = json.loads(read_page(database, after, Selection(), limit=1).records[0])
+    edited = json.loads(read_page(database, after, Selection(), limit=1)[0])
     assert edited == {**record, "unit": "F", "value": 2}
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -102,17 +103,17 @@ def test_a_rebuild_that_the_server_ends_for_a_deadlock_goes_on(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a deadlock the server may end either of the two."""
-    create, ended = block_ranges._create, []
+    execute, ended = block_ranges.execute_named, []
 
-    def deadlocked(connection: Connection, index: block_ranges.BlockRanges) -> None:
-        create(connection, index)
-        if not ended:
-            ended.append(index.name)
+    def deadlocked(connection: Connection, statement: LiteralString, **names: str) -> None:
+        execute(connection, statement, **names)
+        if statement == block_ranges.CREATE and not ended:
+            ended.append(names["draft"])
             raise psycopg.errors.DeadlockDetected("deadlock detected")
 
     with open_database(target) as connection:
         for index in BLOCK_RANGES:
             connection.execute(f"DROP INDEX {index.name}".encode())
-        monkeypatch.setattr(block_ranges, "_create", deadlocked)
+        monkeypatch.setattr(block_ranges, "execute_named", deadlocked)
         assert rebuild_block_ranges(connection) == [index.name for index in BLOCK_RANGES]
     assert ended

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
-from backups_portal.ops.tasks import send_transfers_again
+from backups_portal.ops.tasks import send_overlooked
 from backups_portal.projects.models import Project
 from backups_portal.transfers import transfer_run
 from backups_portal.transfers.models import Transfer
@@ -74,9 +74,9 @@ def test_the_second_move_begins_after_the_first(
     page = client.get(f"/projects/{live.slug}/transfers/{second.pk}/").text
     assert (WAITS in page, "as soon as a worker is free" in page) == (True, False)
     # The tick sends it, but not before its time.
-    assert send_transfers_again(timezone.now()) == []
+    assert send_overlooked(Transfer, timezone.now()) == []
     later = timezone.now() + timedelta(minutes=2)
-    assert send_transfers_again(later) == [second.pk]
+    assert send_overlooked(Transfer, later) == [second.pk]
     second = run(second)
     assert (second.state, second.reason, count_rows(live)) == ("completed", "", 10)
     assert [second.summary[fate] for fate in ("add", "present", "is_equal")] == [0, 10, True]

@@ -45,7 +45,7 @@ PROBES: tuple[tuple[str, str], ...] = (
     (THREADS, "restores.snapshot_loader:run_parallel"),
     (THREADS, "restores.compared_build:run_parallel"),
     ("load: new database", "backups_portal.projectdb.provisioning:create_database"),
-    ("load: resources", "restores.snapshot_loader:_load_resources"),
+    ("load: resources", "restores.snapshot_loader:_Load._load_resources"),
     ("load: prepare rows", "restores.snapshot_loader:_numbered"),
     ("load: COPY", "adbc_driver_manager.dbapi:Cursor.adbc_ingest"),
     ("load: indexes", "restores.index_build:IndexBuild._build"),

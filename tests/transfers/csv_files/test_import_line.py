@@ -16,7 +16,7 @@ from django.utils import timezone
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.audit.recorder import acting_by_command
-from backups_portal.ops.tasks import send_csv_again
+from backups_portal.ops.tasks import send_overlooked
 from backups_portal.projects.models import Project
 from backups_portal.transfers import commit_guard
 from backups_portal.transfers.csv_files import csv_import_export, csv_job
@@ -52,7 +52,7 @@ def lines() -> list[tuple[str, str, Any]]:
 def settle() -> None:
     """Let the tick and a worker look at imports whose process is gone."""
     CsvRequest.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    for key in send_csv_again(timezone.now()):
+    for key in send_overlooked(CsvRequest, timezone.now()):
         csv_job.run_csv(key)
     assert not CsvRequest.objects.exists()
 
