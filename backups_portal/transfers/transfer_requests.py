@@ -146,10 +146,10 @@ def stop_move(*, transfer: Transfer, actor: Account, for_good: bool) -> None:
     rows = Transfer.objects.filter(pk=transfer.pk, work__in=works)
     waiting = rows.filter(state=State.QUEUED, lease=None)
     at_work = rows.filter(state__in=[State.QUEUED, State.RUNNING])
-    if for_good:
-        stopped = (waiting | rows.filter(state__in=resting)).update(state=ended)
-    else:
-        stopped = waiting.update(state=ended)
+    # Why it waited is not true any more.
+    stopped = waiting.update(state=ended, reason="") or rows.filter(state__in=resting).update(
+        state=ended
+    )
     if not stopped:
         stopped = at_work.update(wish=Wish.CANCEL if for_good else Wish.PAUSE)
     if not stopped:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 from psycopg import Connection
 
@@ -185,7 +186,8 @@ class TransferJob(LeasedJob[Transfer]):
             )
             is_free = not others.exclude(pk=self.pk).exists()
             if is_free:
-                self.store(moving_since=timezone.now())
+                # Its pace counts from here, without what earlier attempts have done.
+                self.store(moving_since=timezone.now(), rows_before=F("rows_done"), reason="")
             else:
                 self.store(moving_since=None, attempts=self.row.attempts - 1)
         if not is_free:
@@ -193,6 +195,8 @@ class TransferJob(LeasedJob[Transfer]):
 
     def _move(self) -> None:
         source, target = self._project("source"), self._project("target")
+        # It may have been cancelled while its previous attempt found that it has to wait.
+        self._check_wish()
         self._take_turn(target)
         plan, transfer, began = Plan.from_json(self.row.plan), str(self.pk), time.monotonic()
         self._check_devices(source, plan)

@@ -18,7 +18,8 @@ from backups_portal.transfers import transfer_run
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.transfers.transfer_requests import request_undo, start_move, stop_move
-from backups_portal.transfers.transfer_run import run_transfer
+from backups_portal.transfers.transfer_run import TransferJob, run_transfer
+from backups_portal.ui.eta import Pace
 from tests.transfers.projects import add_truck, count_rows, make_project
 from tests.transfers.test_transfer_run import ask, move, run
 
@@ -72,7 +73,8 @@ def test_the_second_move_begins_after_the_first(
     assert (second.state, second.reason, second.attempts) == ("queued", WAITS, 0)
     client.force_login(second.requested_by)
     page = client.get(f"/projects/{live.slug}/transfers/{second.pk}/").text
-    assert (WAITS in page, "as soon as a worker is free" in page) == (True, False)
+    assert WAITS in page
+    assert not any(words in page for words in ("as soon as a worker is free", "try again"))
     # The tick sends it, but not before its time.
     assert send_overlooked(Transfer, timezone.now()) == []
     later = timezone.now() + timedelta(minutes=2)
@@ -124,7 +126,45 @@ def test_one_that_waits_can_be_cancelled(
     run(first)
     second.refresh_from_db()
     stop_move(transfer=second, actor=owner, for_good=True)
-    assert run(second).state == "cancelled"
+    second = run(second)
+    assert (second.state, second.reason) == ("cancelled", "")
+
+
+def test_a_cancel_counts_if_it_then_has_to_wait(
+    first: Transfer, second: Transfer, owner: Account, meanwhile: Meanwhile
+) -> None:
+    def cancel() -> None:
+        take_turn = TransferJob._take_turn
+
+        def cancelled(job: TransferJob, target: Project) -> None:
+            stop_move(transfer=second, actor=owner, for_good=True)
+            take_turn(job, target)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(TransferJob, "_take_turn", cancelled)
+            run_transfer(second.pk)
+        assert run(second).state == "cancelled"
+
+    meanwhile("move", cancel)
+    assert run(first).state == "completed"
+
+
+def test_once_it_has_begun_nothing_says_that_it_waits(
+    first: Transfer, second: Transfer, meanwhile: Meanwhile
+) -> None:
+    # An earlier attempt has moved some of it.
+    Transfer.objects.filter(pk=second.pk).update(rows_done=7)
+    meanwhile("move", lambda: run_transfer(second.pk))
+    run(first)
+
+    def look() -> None:
+        second.refresh_from_db()
+        assert (second.state, second.reason) == ("running", "")
+        second.moving_since = timezone.now() - timedelta(minutes=1)
+        assert second.pace == Pace()
+
+    meanwhile("move", look)
+    assert run(second).state == "completed"
 
 
 def test_the_command_says_that_it_waits(
