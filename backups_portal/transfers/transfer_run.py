@@ -137,11 +137,12 @@ class TransferJob(LeasedJob[Transfer]):
 
     @contextmanager
     def _right(self) -> Iterator[None]:
-        """Hold the actor's ownership of both projects, if they still exist."""
+        """Hold the lease, and the actor's ownership of both projects, if they still exist."""
         projects = [self.row.source, self.row.target]
         there = [one for one in projects if one and one.state != Project.State.REMOVED]
         with transaction.atomic():
             hold_right(self.row.requested_by, Permission.MANAGE_BACKUPS, *there)
+            self.renew()
             yield
 
     def _plan(self) -> None:
@@ -182,9 +183,11 @@ class TransferJob(LeasedJob[Transfer]):
                 state=Transfer.State.RUNNING,
                 work__in=(Transfer.Work.MOVE, Transfer.Work.UNDO),
                 moving_since__isnull=False,
-                lease_until__gt=database_now(),
-            )
-            is_free = not others.exclude(pk=self.pk).exists()
+            ).exclude(pk=self.pk)
+            # A worker that did not renew its lease may only be frozen: it commits nothing more.
+            lost = others.filter(lease_until__lt=database_now())
+            lost.update(state=Transfer.State.QUEUED, lease=None)
+            is_free = not others.exists()
             if is_free:
                 # Its pace counts from here, without what earlier attempts have done.
                 self.store(moving_since=timezone.now(), rows_before=F("rows_done"), reason="")

@@ -1,6 +1,7 @@
 """Transfers into one target take turns: together they would store the same records twice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -10,12 +11,15 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
 from django.utils import timezone
+from psycopg import Connection
 
 from backups_portal.accounts.models import Account
 from backups_portal.ops.tasks import send_overlooked
 from backups_portal.projects.models import Project
 from backups_portal.transfers import transfer_run
+from backups_portal.transfers.commit_guard import Guard, guarded
 from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.move import parallel_batches
 from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.transfers.transfer_requests import request_undo, start_move, stop_move
 from backups_portal.transfers.transfer_run import TransferJob, run_transfer
@@ -181,3 +185,27 @@ def test_the_command_says_that_it_waits(
 
     meanwhile("move", go_on)
     assert run(first).state == "completed"
+
+
+def test_a_worker_that_was_frozen_writes_nothing_after_its_turn(
+    live: Project, first: Transfer, second: Transfer, meanwhile: Meanwhile
+) -> None:
+    def freeze() -> None:
+        # Its batch is being written, and nobody has renewed its lease.
+        over = timezone.now() - timedelta(seconds=1)
+        Transfer.objects.filter(pk=first.pk).update(lease_until=over)
+        assert run(second).summary["add"] == 10
+
+    @contextmanager
+    def frozen(target: Connection, guard: Guard) -> Iterator[None]:
+        with guarded(target, guard):
+            yield
+            patch.undo()
+            freeze()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel_batches, "guarded", frozen)
+        first = run(first)
+    assert (first.state, count_rows(live)) == ("queued", 10)
+    first = run(first)
+    assert [first.summary[fate] for fate in ("add", "present")] == [0, 10]
