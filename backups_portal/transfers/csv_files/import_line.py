@@ -86,8 +86,12 @@ def write_line(row: CsvRequest, actor: Account | None, *, subject: str, counts: 
 
 
 def remove_marker(connection: Connection, row: CsvRequest) -> None:
-    """Delete the marker once the line is written."""
-    delete_files(connection, [marker_path(row.pk)])
+    """Delete the marker once the line is written; what was imported stays in any case."""
+    try:
+        delete_files(connection, [marker_path(row.pk)])
+    except psycopg.Error as error:
+        # The next upload deletes it after a day; see upload_parts.py.
+        log.warning("the marker of an import stays", project=row.project_id, error=error)
 
 
 def marker_path(pk: uuid.UUID) -> str:

@@ -19,7 +19,7 @@ from backups_portal.audit.recorder import acting_by_command
 from backups_portal.ops.tasks import send_overlooked
 from backups_portal.projects.models import Project
 from backups_portal.transfers import commit_guard
-from backups_portal.transfers.csv_files import csv_import_export, csv_job
+from backups_portal.transfers.csv_files import csv_import_export, csv_job, import_line
 from backups_portal.transfers.csv_files.csv_import import Imported, ImportOptions
 from backups_portal.transfers.csv_files.csv_import_export import import_csv
 from backups_portal.transfers.errors import TransferRefusedError
@@ -126,6 +126,17 @@ def test_an_import_leaves_nothing_to_settle(live: Project, owner: Account) -> No
     with pytest.raises(TransferRefusedError):
         import_csv(live, "x" * 300, io.BytesIO(FILE), actor=owner)
     assert (CsvRequest.objects.count(), markers(live), len(lines())) == (0, 0, 1)
+
+
+def test_a_marker_that_stays_does_not_make_it_fail(
+    live: Project, owner: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise psycopg.errors.LockNotAvailable
+
+    monkeypatch.setattr(import_line, "delete_files", fail)
+    assert bring_in(live, owner).rows == 3
+    assert (count_rows(live), lines()) == (3, [(owner.email, "Truck", 3)])
 
 
 def test_a_project_that_is_shut_down_meanwhile_gets_nothing(
