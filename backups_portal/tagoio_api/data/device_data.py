@@ -25,10 +25,7 @@ from backups_portal.tagoio_api.streams.events import publish_data
 UNKNOWN = "Invalid Device ID"
 # How long the position after a page is kept.
 POSITION_SECONDS = 900
-TOO_MANY = (
-    "These variables have more than {most} records in all: name fewer of them, or send skip to "
-    "read page by page"
-)
+TOO_MANY = "These variables have more than {most} records in all: name fewer of them"
 TOO_LARGE = "The numbers come to more than double precision holds"
 
 
