@@ -8,7 +8,8 @@ from django.core.management.base import CommandError
 
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.billing.charge_ledger import current_quote
-from backups_portal.projects.models import DatabaseServer, Membership
+from backups_portal.projects.command_lookup import owner_of
+from backups_portal.projects.models import DatabaseServer
 from backups_portal.ui.terminal_progress import progress_bar
 from restores.models import Restore
 from restores.restore_requests import NewProject, request_restore
@@ -33,7 +34,7 @@ class Command(OperatorCommand):
         parser.add_argument("--server", help="the database server that takes the new project")
 
     def handle(self, *args: object, **options: Any) -> None:
-        snapshot = Snapshot.objects.filter(pk=options["snapshot"]).first()
+        snapshot = Snapshot.objects.select_related("project").filter(pk=options["snapshot"]).first()
         if snapshot is None:
             raise CommandError(f"There is no snapshot {options['snapshot']}.")
         if not options["accept_charges"]:
@@ -45,7 +46,7 @@ class Command(OperatorCommand):
             )
         restore = request_restore(
             snapshot=snapshot,
-            actor=_owner(snapshot, options["owner"]),
+            actor=owner_of([snapshot.project], options["owner"]),
             wanted=NewProject(
                 name=options["name"],
                 accepted_charges=True,
@@ -87,15 +88,3 @@ def _server(name: str | None) -> DatabaseServer | None:
     if server is None:
         raise CommandError(f"There is no database server “{name}”; see `database_servers list`.")
     return server
-
-
-def _owner(snapshot: Snapshot, email: str | None) -> Any:
-    owners = Membership.objects.filter(
-        project=snapshot.project, role=Membership.Role.OWNER
-    ).select_related("account")
-    if email:
-        owners = owners.filter(account__email__iexact=email)
-    found = list(owners[:2])
-    if len(found) != 1:
-        raise CommandError("Name one owner of the snapshot's project with --owner E-MAIL.")
-    return found[0].account
