@@ -28,6 +28,8 @@ from snapshots.reports.recovery_readiness import readiness_of
 # The Backups and Activity pages list more.
 LATEST_BACKUPS = 3
 LATEST_EVENTS = 6
+# Anybody can cause these at will; only the Activity page lists them.
+REFUSALS = ("access.refused", "token.refused")
 
 
 class ProjectListView(PagedView):
@@ -79,10 +81,11 @@ class ProjectView(ProjectPermissionMixin, TemplateView):
         }
 
     def _origin(self) -> dict[str, object]:
-        """Return the project's origin and its latest events."""
+        """Return the project's origin and its latest events, without refusals."""
         overview = with_overview(Membership.objects.filter(pk=self.membership.pk)).first()
         hide_origins(self.account, [overview] if overview else [])
-        events = events_for(self.account, events_of(self.project.pk)[:LATEST_EVENTS])
+        happened = events_of(self.project.pk).exclude(action__in=REFUSALS)
+        events = events_for(self.account, happened[:LATEST_EVENTS])
         return {
             "overview": overview,
             "events": [

@@ -13,6 +13,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.audit_log import in_words
 from backups_portal.audit.recorder import record
 from backups_portal.billing.models import Charge
+from backups_portal.overview.views import LATEST_EVENTS
 from backups_portal.projects.models import MainDatabase, Project
 from tests import factories
 
@@ -152,6 +153,20 @@ class TestOverview:
         assert f"· {owner.email}" in text
         assert "Now 0.068 USD an hour" in text
         assert "A full month of running 49.64 USD" in text
+
+    def test_refusals_do_not_push_out_activity(self, client: Client, owner: Account) -> None:
+        project = factories.make_project_row(owner=owner)
+        record(action="snapshot.held", actor=owner, project=project, subject="Backup of May")
+        for action in ("access.refused", "token.refused"):
+            for number in range(LATEST_EVENTS):
+                record(action=action, actor=None, project=project, subject=f"GET /{number}/")
+        page = read(client, owner, f"/projects/{project.slug}/")
+        assert in_words("snapshot.held") in page
+        assert in_words("access.refused") not in page
+        assert in_words("token.refused") not in page
+        assert in_words("access.refused") in read(
+            client, owner, f"/projects/{project.slug}/activity/"
+        )
 
 
 def test_restored_project_names_its_origin(client: Client, owner: Account) -> None:
