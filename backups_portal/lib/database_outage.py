@@ -3,6 +3,7 @@
 import psycopg
 from django.db import InterfaceError, InternalError, OperationalError
 
+from backups_portal.lib.crypto import DecryptionError
 from backups_portal.lib.failure_causes import Cause, driver_cause, first_line
 
 RETRY_AFTER_SECONDS = 30
@@ -29,18 +30,23 @@ LIMITS = {
     "53400": "allows less temporary space than this takes: ask for less at a time",
     "57014": "took too long: ask for less at a time",
 }
+# INSTALLATION_KEY is wrong until the operator puts the right one back: the log names it.
+SEALED = "cannot be read right now"
 
 
 def is_outage(error: BaseException | None) -> bool:
     """Tell whether an exception means that a database server is unavailable.
 
-    A statement that was refused or took too long is not an outage: it would fail again.
+    One whose address or password cannot be decrypted is, too. A statement that was refused or
+    took too long is not an outage: it would fail again.
     """
     return bool(server_fault(error)) or _cause(error) is Cause.DATABASE_UNREACHABLE
 
 
 def server_fault(error: BaseException | None) -> str:
-    """Return the entry of FAULTS for an error, or ""."""
+    """Return the entry of FAULTS for an error, SEALED, or ""."""
+    if isinstance(error, DecryptionError):
+        return SEALED
     code = _sqlstate(error)
     return "" if code in LIMITS else FAULTS.get(code) or FAULTS.get(code[:2], "")
 

@@ -10,6 +10,7 @@ from django.test import Client, RequestFactory
 from psycopg import errors
 
 from backups_portal.audit.models import AuditEvent
+from backups_portal.lib.crypto import DecryptionError
 from backups_portal.lib.database_outage import is_outage, outage_in_words
 from backups_portal.portal_api.view_wrapper import server_error
 from backups_portal.tagoio_api.api import api, stopped
@@ -63,7 +64,7 @@ def page(path: str, error: Exception) -> HttpResponse:
     """Return Django's answer to a request that raises the error."""
     try:
         raise error
-    except DatabaseError:
+    except (DatabaseError, DecryptionError):
         return server_error(RequestFactory().get(path))
 
 
@@ -104,6 +105,15 @@ def test_one_that_answers_is_not_called_silent(code: str, words: str) -> None:
     ):
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
         assert json.loads(answer.text)["message"] == f"The {whose}'s database {words}"
+
+
+def test_a_wrong_installation_key_is_an_outage() -> None:
+    error, words = DecryptionError("INSTALLATION_KEY"), "cannot be read right now"
+    assert f"The database {words}</h1>" in page("/", error).text
+    problem = page("/api/v1/projects", error)
+    assert problem.status_code == 503
+    assert json.loads(problem.text)["detail"].startswith(f"The portal's database {words}. ")
+    assert json.loads(outage(error).text)["message"] == f"The project's database {words}"
 
 
 @pytest.mark.parametrize(("code", "words"), LIMITS.items())
