@@ -2,6 +2,8 @@
 
 from typing import TypedDict
 
+import psycopg
+
 from backups_portal.demo.demo_accounts import PEOPLE, demo_password
 from backups_portal.lib import pgsession
 from backups_portal.projectdb.tokens import TokenGrant, create_token, reveal
@@ -41,10 +43,17 @@ class Describer:
                 {"email": person.email, "password": demo_password(), "role": person.role}
                 for person in PEOPLE
             ],
-            "projects": [self._project(project) for project in projects],
+            "projects": [found for project in projects if (found := self._project(project))],
         }
 
-    def _project(self, project: Project) -> DescribedProject:
+    def _project(self, project: Project) -> DescribedProject | None:
+        """Describe a project; None until its server has answered once."""
+        try:
+            return self._read(project)
+        except psycopg.OperationalError:
+            return None
+
+    def _read(self, project: Project) -> DescribedProject:
         key = str(project.id)
         if key not in self._known:
             self._known[key] = {

@@ -10,7 +10,6 @@ from functools import partial
 from importlib import import_module
 from io import StringIO
 
-import psycopg
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
@@ -29,7 +28,7 @@ from backups_portal.demo.ports import LOOPBACK, PORTAL_HOST, api_port
 from backups_portal.demo.process_readiness import wait_until_ready
 from backups_portal.demo.programs import portal_programs
 from backups_portal.demo.run_story import tell
-from backups_portal.demo.seed import seed
+from backups_portal.demo.seed import NEXT_START, seed
 from backups_portal.demo.system_user import Say
 from backups_portal.projects.models import DatabaseServer
 from backups_portal.projects.servers import DEFAULT_NAME, register_server
@@ -67,12 +66,12 @@ def serve(options: Options, folder: DataFolder, services: Services, say: Say) ->
 
 
 def _set_up(options: Options, services: Services, say: Say) -> None:
-    prepare(services)
+    prepare(services, say)
     if not options.empty and not options.story:
         seed(say)
 
 
-def prepare(services: Services) -> None:
+def prepare(services: Services, say: Say) -> None:
     """Migrate, collect static files, and create the accounts.
 
     Raises:
@@ -90,7 +89,11 @@ def prepare(services: Services) -> None:
     if services.children and DatabaseServer.objects.filter(name=DEFAULT_NAME).exists():
         # Its port may have changed since it was registered.
         register_server(DEFAULT_NAME, services.database_url)
-        call_command("upgrade_databases", stdout=StringIO())
+        try:
+            call_command("upgrade_databases", stdout=StringIO())
+        except CommandError as error:
+            # Another server may be away, and the portal runs without it.
+            say(f"{error}\n{NEXT_START}")
     for person in PEOPLE:
         ensure_account(person)
 
@@ -141,8 +144,8 @@ def write_description(describer: Describer, folder: DataFolder) -> None:
     file = folder.path / "demo.json"
     try:
         text = json.dumps(describer.describe(), indent=2) + "\n"
-    except (OperationalError, psycopg.OperationalError):
-        # A database is shutting down or gone; if it is the demo's, the next check reports it.
+    except OperationalError:
+        # The portal's database is shutting down or gone, which the next check reports.
         connection.close()
         return
     if not file.is_file() or file.read_text() != text:

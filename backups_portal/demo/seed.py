@@ -20,6 +20,7 @@ from backups_portal.demo.past_records import ON_ITS_WAY, date_back, store_past
 from backups_portal.demo.readings import EVERY
 from backups_portal.demo.system_user import Say
 from backups_portal.lib import pgsession
+from backups_portal.lib.failure_causes import first_line
 from backups_portal.objectives.objective_settings import LOSS, RESTORE, change_objectives
 from backups_portal.projectdb import devices
 from backups_portal.projects.database_dsn import keyring, project_dsn
@@ -42,14 +43,23 @@ RETENTION = DAYS_OF_BACKUPS
 TAKING = timedelta(seconds=2)
 # The greenhouse's age, and the time until its first backup.
 AGE, FIRST_BACKUP_IN = timedelta(hours=4, minutes=50), timedelta(hours=18)
+# What is said of work that a server which does not answer has prevented.
+NEXT_START = "The next start tries again."
 
 
 def seed(say: Say) -> None:
-    """Create the story's projects, as far as they are missing.
+    """Create the story's projects, as far as they are missing and their servers answer.
 
     Raises:
         DemoError: a backup or the restore failed.
     """
+    try:
+        _seed(say)
+    except psycopg.OperationalError as error:
+        say(f"The sample data could not be checked: {first_line(error)}. {NEXT_START}")
+
+
+def _seed(say: Say) -> None:
     owner, now = ensure_account(OWNER), timezone.now()
     greenhouse = Project.objects.filter(name=GREENHOUSE, created_by=owner).first()
     if greenhouse and _has_devices(greenhouse):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -98,6 +99,21 @@ def memory_of(pid: int) -> int:
     return sum(one.memory_full_info().pss for one in processes)
 
 
+def add_project_on_server_that_is_away(folder: Path) -> None:
+    """Register the demo's server and one that does not answer, which holds a project."""
+    lines = (folder / "demo.env").read_text().splitlines()
+    settings_ = dict(shlex.split(line)[0].split("=", 1) for line in lines)
+    code = """if True:
+        import django
+        django.setup()
+        from backups_portal.projects.servers import choose_server, register_server
+        from tests.factories import make_project_row
+        choose_server()
+        make_project_row(slug="far", server=register_server("away", "postgresql://127.0.0.1:1/x"))
+    """
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, **settings_}, check=True)
+
+
 def test_demo_from_its_first_start_to_its_end(folder: Path) -> None:
     first = Demo(folder)
     described = first.wait_until_up()
@@ -130,6 +146,7 @@ def test_demo_from_its_first_start_to_its_end(folder: Path) -> None:
     assert again["accounts"] == described["accounts"]
     assert again["database_url"] == described["database_url"]
 
+    add_project_on_server_that_is_away(folder)
     os.kill(second.pid_of("worker"), signal.SIGKILL)
     code, said = second.end()
     assert code == 1
@@ -139,7 +156,7 @@ def test_demo_from_its_first_start_to_its_end(folder: Path) -> None:
     assert "Traceback" not in said
 
     third = Demo(folder)
-    third.wait_until_up()
+    assert third.wait_until_up()["projects"] == []
     if sys.platform == "linux":
         # Not measured on a first start: processes that have compiled their imports stay larger.
         assert memory_of(third.process.pid) < MAX_MEMORY
@@ -147,6 +164,8 @@ def test_demo_from_its_first_start_to_its_end(folder: Path) -> None:
     code, said = third.end(signal.SIGTERM)
     assert code == 0
     assert "Stopped." in said
+    assert "These databases were not upgraded:\nfar: " in said
+    assert "Traceback" not in said
     assert time.monotonic() - started < 15
     assert not any(start_mark(third.pid_of(name)) for name in NAMES)
 

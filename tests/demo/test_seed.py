@@ -20,6 +20,7 @@ from backups_portal.projectdb.provisioning import drop_database
 from backups_portal.projectdb.tokens import TokenGrant, create_token, reveal
 from backups_portal.projects.database_dsn import keyring, project_dsn, server_url
 from backups_portal.projects.models import Project
+from backups_portal.projects.servers import register_server
 from backups_portal.tagoio_api import settings as api_settings
 from snapshots.models import Snapshot
 from tests.tagoio_api.conftest import Api
@@ -150,6 +151,7 @@ def test_nothing_in_it_is_impossible(seeded: Seeded, settings: Settings) -> None
     assert_no_backup_has_a_later_day(seeded.fleet)
     assert_objectives_are_known(seeded.fleet)
     assert_device_backup_has_all(seeded.fleet, settings)
+    assert_a_silent_server_is_reported(seeded.greenhouse)
 
 
 def assert_no_backup_has_a_later_day(project: Project) -> None:
@@ -161,6 +163,17 @@ def assert_no_backup_has_a_later_day(project: Project) -> None:
             project, "SELECT count(*) FROM variable WHERE created_at <= %s", snapshot.taken_at
         )
         assert until == [snapshot.table_rows["variable"]]
+
+
+def assert_a_silent_server_is_reported(greenhouse: Project) -> None:
+    """Assert that seeding goes on another time if a project's server does not answer."""
+    said: list[str] = []
+    silent = register_server("silent", "postgresql://127.0.0.1:1/postgres")
+    Project.objects.filter(pk=greenhouse.pk).update(server=silent)
+    seed.seed(said.append)
+    Project.objects.filter(pk=greenhouse.pk).update(server=greenhouse.server)
+    assert len(said) == 1
+    assert said[0].startswith("The sample data could not be checked: ")
 
 
 def assert_device_backup_has_all(project: Project, settings: Settings) -> None:

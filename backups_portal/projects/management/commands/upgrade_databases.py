@@ -8,6 +8,7 @@ from django.core.management.base import CommandError
 
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.lib import pgsession
+from backups_portal.lib.failure_causes import first_line
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projectdb.provisioning import drop_older_templates
 from backups_portal.projectdb.schema_upgrade import has_open_large_objects, upgrade_database
@@ -89,5 +90,5 @@ def _tidy(server: DatabaseServer) -> None:
     try:
         for name in drop_older_templates(server_url(server), installation()):
             log.info("dropped the template of an older version: %s", name, server=server.name)
-    except psycopg.Error:
-        log.warning("could not look for older templates", server=server.name, exc_info=True)
+    except psycopg.Error as error:
+        log.warning("could not look for older templates: %s", first_line(error), server=server.name)
