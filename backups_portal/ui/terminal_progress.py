@@ -51,10 +51,10 @@ def progress_bar(stream: OutputWrapper, *, silent: bool = False) -> Iterator[OnP
 
 def describe(counted: Counted, elapsed: timedelta) -> str:
     """Describe rows and bytes done, and the time left in the step."""
-    rows = f"{counted.rows_done:,}"
+    rows = formats.count(counted.rows_done, "row")
     if counted.rows_total is not None:
-        rows += f" of {counted.rows_total:,}"
-    parts = [f"{rows} rows"]
+        rows = f"{counted.rows_done:,} of {formats.count(counted.rows_total, 'row')}"
+    parts = [rows]
     if counted.bytes_done:
         size = formats.data_size(counted.bytes_done)
         if counted.bytes_total:
@@ -94,7 +94,7 @@ class _Lines(_Steps):
         self._stream = stream
 
     def begin(self, counted: Counted) -> None:
-        total = "" if counted.rows_total is None else f" {counted.rows_total:,} rows"
+        total = "" if counted.rows_total is None else f" {formats.count(counted.rows_total, 'row')}"
         self._stream.write(f"{counted.step}{total}")
 
 

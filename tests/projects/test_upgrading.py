@@ -54,7 +54,7 @@ def test_one_that_does_not_answer_is_named_and_stops_no_other(live_project: Proj
     said = StringIO()
     with pytest.raises(CommandError, match=f"(?s)not upgraded.*{gone.slug}: "):
         call_command("upgrade_databases", stdout=said)
-    assert "1 databases are up to date" in said.getvalue()
+    assert "Up to date: 1 database." in said.getvalue()
 
 
 OLD_TEMPLATE = "bp_template_0123456789"

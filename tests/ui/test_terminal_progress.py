@@ -53,3 +53,4 @@ def test_rows_bytes_and_the_time_that_is_left() -> None:
     text = describe(step, timedelta(seconds=30)).replace("\N{NO-BREAK SPACE}", " ")
     assert text == "500 of 2,000 rows, 25.0 KiB of 100.0 KiB, about 1 min 30 s left"
     assert describe(Step("reading", 7, None), timedelta(seconds=30)) == "7 rows"
+    assert describe(Step("reading", 1, None), timedelta(seconds=30)) == "1 row"

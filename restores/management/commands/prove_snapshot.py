@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from backups_portal.audit.operator_command import OperatorCommand
+from backups_portal.ui.formats import count
 from backups_portal.ui.terminal_progress import progress_bar
 from restores.checks.check_results import CheckResult
 from restores.models import Proof
@@ -45,7 +46,7 @@ class Command(OperatorCommand):
         if not as_json:
             self.stdout.write(
                 f"snapshot {proof.snapshot_id} restores to what it recorded: "
-                f"{proof.rows_total} rows loaded in {proof.restore_seconds:.1f} s, "
+                f"{count(proof.rows_total or 0, 'row')} loaded in {proof.restore_seconds:.1f} s, "
                 f"compared in {proof.compare_seconds:.1f} s"
             )
             for found in map(CheckResult.from_json, proof.check_results):

@@ -10,6 +10,7 @@ from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.projects.command_lookup import owner_of
 from backups_portal.projects.models import DatabaseServer
+from backups_portal.ui.formats import count
 from backups_portal.ui.terminal_progress import progress_bar
 from restores.models import Restore
 from restores.restore_requests import NewProject, request_restore
@@ -76,7 +77,7 @@ class Command(OperatorCommand):
             return
         rows = sum(restore.report["table_rows"].values())
         self.stdout.write(
-            f"Restored {rows} rows into the new project “{restore.project.name}” "
+            f"Restored {count(rows, 'row')} into the new project “{restore.project.name}” "
             f"({restore.project.slug}); every row was compared with the snapshot."
         )
 

@@ -44,5 +44,5 @@ class Command(OperatorCommand):
         if as_json:
             self.write_json(found)
             return
-        counts = ", ".join(f"{count} {state}" for state, count in found["states"].items())
-        self.stdout.write(f"{found['queued']} copies queued; in all: {counts or 'none'}")
+        counts = ", ".join(f"{number} {state}" for state, number in found["states"].items())
+        self.stdout.write(f"copies queued: {found['queued']}; in all: {counts or 'none'}")

@@ -6,6 +6,7 @@ from django.core.management.base import CommandParser
 
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.lib.db_time import database_now
+from backups_portal.ui.formats import count
 from snapshots.engine.errors import StorageError
 from snapshots.models import Snapshot
 from snapshots.replication.copy_sweep import remove_all_copies
@@ -52,8 +53,8 @@ class Command(OperatorCommand):
             return
         if left:
             self.stderr.write(
-                f"{left} removed backups are in storage still, and are deleted by a later sweep; "
-                "the log says why."
+                f"Still in storage, until a later sweep: {count(left, 'removed backup')}. "
+                "The log says why."
             )
         self._prune_copies()
 

@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 from backups_portal.accounts.models import Account
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.projectdb.provisioning import ProvisioningError
+from backups_portal.ui.formats import count
 from backups_portal.ui.visible_names import seen_name
 from snapshots.engine.errors import StorageError
 from snapshots.integrity.catalogue_rebuild import RebuildingError, Rebuilt, rebuild_each
@@ -50,15 +51,16 @@ class Command(OperatorCommand):
             self.write_json([asdict(item) for item in found])
         else:
             self.stdout.write(
-                f"{added} backups of {len(found)} projects brought back, {damaged} cannot be read"
+                f"{count(added, 'backup')} of {count(len(found), 'project')} brought back, "
+                f"{damaged} cannot be read"
             )
         if damaged:
-            raise CommandError(f"{damaged} manifests cannot be read.")
+            raise CommandError(f"{count(damaged, 'manifest')} cannot be read.")
 
     def _print(self, rebuilt: Rebuilt) -> None:
         name = seen_name(rebuilt.name) if rebuilt.name else rebuilt.project_id
         state = "brought back, shut down" if rebuilt.is_new else "known"
-        counts = f"{rebuilt.added} backups brought back, {rebuilt.known} known"
+        counts = f"{count(rebuilt.added, 'backup')} brought back, {rebuilt.known} known"
         self.stdout.write(f"{name} ({state}): {counts}")
         for key, reason in rebuilt.damaged.items():
             self.stderr.write(f"{key}: {reason}")

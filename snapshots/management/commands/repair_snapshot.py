@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.audit.recorder import record
 from backups_portal.lib.json_types import JsonObject
+from backups_portal.ui.formats import count
 from snapshots.engine.errors import EngineError
 from snapshots.management.snapshot_arguments import stored_snapshot
 from snapshots.models import Snapshot
@@ -43,7 +44,8 @@ class Command(OperatorCommand):
                     "put_back_bytes": repaired.new_bytes,
                 }
                 text = (
-                    f"{repaired.objects} objects as recorded, {repaired.new_bytes} bytes put back"
+                    f"{count(repaired.objects, 'object')} as recorded, "
+                    f"{count(repaired.new_bytes, 'byte')} put back"
                 )
             except EngineError as error:
                 failed += 1
@@ -53,9 +55,11 @@ class Command(OperatorCommand):
             else:
                 self.stdout.write(f"snapshot {snapshot.pk}: {text}")
         if failed:
-            raise CommandError(f"{failed} of {len(snapshots)} backups could not be repaired.")
+            raise CommandError(
+                f"{failed} of {count(len(snapshots), 'backup')} could not be repaired."
+            )
         if not options["json"]:
-            self.stdout.write(f"{len(snapshots)} backups checked")
+            self.stdout.write(f"{count(len(snapshots), 'backup')} checked")
 
 
 def _chosen(options: JsonObject) -> list[Snapshot]:

@@ -7,6 +7,7 @@ from django.core.management.base import CommandError
 
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.audit.recorder import record
+from backups_portal.ui.formats import count
 from snapshots.storages.configured_storages import FIRST, master_keys
 from snapshots.storages.key_rotation import Rotated, places_left_out, rotate_each
 
@@ -67,9 +68,9 @@ class Command(OperatorCommand):
     def _print(self, current: str, rotated: Rotated) -> None:
         verdict = "finished" if rotated.is_finished else "NOT FINISHED"
         self.stdout.write(
-            f"{rotated.name} ({rotated.place}): {verdict}; {rotated.rewrapped} keys wrapped with "
-            f"{current}, {rotated.current} were already; {rotated.encrypted} objects encrypted "
-            "that were not"
+            f"{rotated.name} ({rotated.place}): {verdict}; {count(rotated.rewrapped, 'key')} "
+            f"wrapped with {current}, {rotated.current:,} already; "
+            f"{count(rotated.encrypted, 'object')} newly encrypted"
         )
         for folder, why in rotated.failed.items():
             self.stderr.write(f"{_where(rotated, folder)}: {why}")
@@ -97,6 +98,6 @@ def _refusal(storages: list[Rotated]) -> str:
     names = [one.name for one in storages if not one.is_finished]
     folders = sum(len(one.failed) for one in storages)
     return (
-        f"{' and '.join(names)} could not be finished ({folders} folders). Keep every key, fix "
-        "what is listed above, and run this again."
+        f"{' and '.join(names)} could not be finished ({count(folders, 'folder')}). Keep every "
+        "key, fix what is listed above, and run this again."
     )

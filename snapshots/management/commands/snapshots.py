@@ -11,6 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.audit.time_arguments import day_argument
 from backups_portal.projects.command_lookup import find_project
+from backups_portal.ui.formats import count
 from backups_portal.ui.terminal_progress import progress_bar
 from snapshots.engine.difference import Difference
 from snapshots.engine.errors import EngineError
@@ -75,11 +76,14 @@ class Command(OperatorCommand):
     def _print(self, compared: Compared) -> None:
         difference = compared.difference
         for table in difference.tables:
-            self.stdout.write(f"{table.table}: {table.before:,} rows before, {table.after:,} after")
+            self.stdout.write(
+                f"{table.table}: {count(table.before, 'row')} before, {table.after:,} after"
+            )
         for device in difference.devices:
             self.stdout.write(
                 f"device {device.change}: {device.name} ({device.device_id}), "
-                f"{device.gained:,} rows gained, {device.lost:,} lost, {device.days:,} days"
+                f"{count(device.gained, 'row')} gained, {device.lost:,} lost, "
+                f"{count(device.days, 'day')}"
             )
         for device_id in sorted(difference.remade):
             self.stdout.write(
@@ -87,8 +91,8 @@ class Command(OperatorCommand):
             )
         for day in difference.chunks:
             self.stdout.write(
-                f"{day_of(day.chunk)} {day.change}: {day.before:,} rows before, {day.after:,} "
-                f"after, {day.devices:,} devices"
+                f"{day_of(day.chunk)} {day.change}: {count(day.before, 'row')} before, "
+                f"{day.after:,} after, {count(day.devices, 'device')}"
             )
         for part in difference.unlocated:
             self.stdout.write(f"chunks {part.first} to {part.end} differ somewhere")
@@ -103,7 +107,7 @@ class Command(OperatorCommand):
         except EngineError as error:
             raise CommandError(f"No backup could be searched: {error}") from error
         if matching.unreadable:
-            self.stderr.write(f"{matching.unreadable} stored backups could not be read")
+            self.stderr.write(f"{count(matching.unreadable, 'stored backup')} could not be read")
         if found is None:
             names = ", ".join(f"{d.name} ({d.device_id})" for d in devices[:MAX_DEVICES])
             if len(devices) > MAX_DEVICES:
@@ -117,11 +121,11 @@ class Command(OperatorCommand):
             self.write_json(_found_document(devices[0].device_id, found))
             return
         for item in found.holdings:
-            rows = item.error if item.rows is None else f"{item.rows:,} rows"
+            rows = item.error if item.rows is None else count(item.rows, "row")
             mark = "  (the most)" if item.is_most else ""
             self.stdout.write(f"{item.snapshot.taken_at}  {item.snapshot.pk}  {rows}{mark}")
         if found.now is not None:
-            self.stdout.write(f"now  {found.now:,} rows")
+            self.stdout.write(f"now  {count(found.now, 'row')}")
 
 
 def _id_or_now(text: str) -> UUID | str:
@@ -138,12 +142,13 @@ def _summary(compared: Compared) -> str:
     found = (
         "nothing differs"
         if difference.is_empty
-        else f"{len(difference.devices):,} devices and {len(difference.chunks):,} days differ: "
-        f"{difference.gained:,} rows gained, {difference.lost:,} lost"
+        else f"{count(len(difference.devices), 'device')} and "
+        f"{count(len(difference.chunks), 'day')} differ: "
+        f"{count(difference.gained, 'row')} gained, {difference.lost:,} lost"
     )
     took = f"compared in {compared.seconds:.2f} s"
     if compared.reading:
-        took += f", {compared.reading.rows:,} rows read of the main database"
+        took += f", {count(compared.reading.rows, 'row')} read of the main database"
     return f"{found}; {took}"
 
 

@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.lib.json_types import JsonObject
+from backups_portal.ui.formats import count
 from backups_portal.ui.terminal_progress import progress_bar
 from snapshots.engine.errors import EngineError
 from snapshots.integrity.verification import Unverified, verify, verify_all, verify_copy
@@ -63,9 +64,9 @@ class Command(OperatorCommand):
                     f"{result.error}"
                 )
         if not as_json:
-            self.stdout.write(f"{found} backups read, {bad} of them are not as recorded")
+            self.stdout.write(f"{count(found, 'backup')} read, {bad} of them not as recorded")
         if bad:
-            raise CommandError(f"{bad} of {found} backups cannot be restored from there.")
+            raise CommandError(f"{bad} of {count(found, 'backup')} cannot be restored from there.")
 
     def _verify(self, options: JsonObject) -> None:
         snapshot = stored_snapshot(options["snapshot"])
@@ -84,8 +85,9 @@ class Command(OperatorCommand):
             self.write_json({**asdict(found), "ok": True, "copy": state_of_copy(snapshot)})
         else:
             self.stdout.write(
-                f"snapshot {found.snapshot_id}: {found.rows} rows in {found.objects} objects "
-                f"({found.stored_bytes} bytes) are as recorded"
+                f"snapshot {found.snapshot_id}: {count(found.rows, 'row')} in "
+                f"{count(found.objects, 'object')} "
+                f"({count(found.stored_bytes, 'byte')}), as recorded"
             )
             self._print_copy(snapshot)
 

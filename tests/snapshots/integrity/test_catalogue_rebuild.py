@@ -143,7 +143,7 @@ def test_one_forgery_keeps_no_genuine_backup_from_coming_back(
         document["taken_at"] = taken_at.isoformat()
         key = manifest_key(lost["id"], UUID(document["snapshot_id"]))
         stored.put(key, json.dumps(document).encode())
-        with pytest.raises(CommandError, match="1 manifests"):
+        with pytest.raises(CommandError, match="1 manifest"):
             rebuild()
         assert list(Snapshot.objects.order_by("local_date").values(*KEPT)) == lost["rows"]
         Project.objects.all().delete()
@@ -157,7 +157,7 @@ def test_no_backup_comes_back_that_is_of_the_future(lost: dict[str, Any], stored
     document["taken_at"] = (timezone.now() + timedelta(days=3)).isoformat()
     key = manifest_key(lost["id"], UUID(document["snapshot_id"]))
     stored.put(key, json.dumps(document).encode())
-    with pytest.raises(CommandError, match="1 manifests"):
+    with pytest.raises(CommandError, match="1 manifest"):
         rebuild()
     assert Snapshot.objects.count() == 2
 

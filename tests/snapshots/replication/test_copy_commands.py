@@ -59,8 +59,8 @@ def test_verify_reports_each_storage_by_itself(
         called("verify_snapshot", str(snapshot.pk))
     with pytest.raises(CommandError, match="1 of 1"):
         called("verify_snapshot", "--all")
-    assert "are as recorded" in called("verify_snapshot", str(snapshot.pk), "--copy")
-    assert "1 backups read, 0 of them" in called("verify_snapshot", "--all", "--copy")
+    assert "), as recorded" in called("verify_snapshot", str(snapshot.pk), "--copy")
+    assert "1 backup read, 0 of them" in called("verify_snapshot", "--all", "--copy")
 
 
 @pytest.mark.usefixtures("master_keys")
@@ -153,7 +153,7 @@ def test_the_catalogue_comes_back_out_of_the_copy(
     stored.put_stored(MARKER, b"")
     Project.objects.all().delete()
     owner = make_account()
-    assert "1 backups of 1 projects" in called(
+    assert "1 backup of 1 project" in called(
         "rebuild_catalogue", "--owner", owner.email, "--from-copy"
     )
     again = Snapshot.objects.get(pk=snapshot.pk)
@@ -178,8 +178,8 @@ def test_keys_are_wrapped_anew_in_both(
         called("rotate_keys")
     settings.SNAPSHOT_COPY_STORAGE = good
     told = called("rotate_keys")
-    assert re.search(r"The backup storage .*: finished; 0 keys wrapped with new, 1 were", told)
-    assert re.search(r"The second .*: finished; 1 keys wrapped with new, 0 were", told)
+    assert re.search(r"The backup storage .*: finished; 0 keys wrapped with new, 1 already", told)
+    assert re.search(r"The second .*: finished; 1 key wrapped with new, 0 already", told)
     assert "You can remove master keys other than new" in told
     settings.SNAPSHOT_MASTER_KEYS = f"new:{NEW}"
     assert verify(snapshot).rows == verify_copy(snapshot).rows == snapshot.rows
@@ -242,7 +242,7 @@ def test_all_that_has_no_copy_is_queued_at_once(
         called("copy_snapshots")
     taken(live_project)
     settings.SNAPSHOT_COPY_STORAGE = bucket_url(endpoint, tmp_path.name)
-    assert "1 copies queued; in all: 1 queued" in called("copy_snapshots")
+    assert "copies queued: 1; in all: 1 queued" in called("copy_snapshots")
     app.control.purge()
 
 

@@ -358,8 +358,8 @@ class TestCommand:
     def test_diff(self, pair: tuple[Snapshot, Snapshot], source: Connection) -> None:
         first, second = map(str, (pair[0].pk, pair[1].pk))
         printed = self.run("diff", first, second)
-        assert "2026-03-01 removed: 10 rows before, 0 after, 1 devices" in printed
-        assert "1 devices and 2 days differ: 5 rows gained, 10 lost; compared in" in printed
+        assert "2026-03-01 removed: 10 rows before, 0 after, 1 device" in printed
+        assert "1 device and 2 days differ: 5 rows gained, 10 lost; compared in" in printed
         document = json.loads(self.run("diff", first, second, "--json"))
         assert [item["day"] for item in document["days"]] == ["2026-03-03", "2026-03-01"]
         assert "nothing differs" in self.run("diff", second, "now")

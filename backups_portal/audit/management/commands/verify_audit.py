@@ -8,6 +8,7 @@ from django.core.management.base import CommandError
 
 from backups_portal.audit.hash_chain import verify
 from backups_portal.audit.operator_command import OperatorCommand
+from backups_portal.ui.formats import count
 
 
 class Command(OperatorCommand):
@@ -31,8 +32,7 @@ class Command(OperatorCommand):
             self.write_json(asdict(verdict))
         else:
             self.stdout.write(
-                f"{verdict.sealed} events match their seals, {verdict.unsealed} are not sealed "
-                "yet. "
+                f"{count(verdict.sealed, 'event')} as sealed, {verdict.unsealed:,} not sealed yet. "
                 f"The last seal: {verdict.sealed}:{verdict.seal}"
             )
         if verdict.broken:

@@ -22,6 +22,7 @@ from backups_portal.projects.servers import (
     register_server,
     remove_server,
 )
+from backups_portal.ui.formats import count
 from backups_portal.ui.visible_names import name_problem
 
 NAME_LENGTH = 100
@@ -179,9 +180,10 @@ def _facts(server: Any) -> dict[str, object]:
     }
 
 
-def _line(row: dict[str, object]) -> str:
-    limit = f" of {row['max_projects']}" if row["max_projects"] else ""
+def _line(row: dict[str, Any]) -> str:
+    held, most = row["projects"], row["max_projects"]
+    projects = f"{held} of {count(most, 'project')}" if most else count(held, "project")
     state = "open" if row["open"] else "closed to new projects"
     if row["unreachable_since"]:
         state += f", away since {row['unreachable_since']:%Y-%m-%d %H:%M} UTC: {row['trouble']}"
-    return f"{row['name']}: {row['projects']}{limit} projects, weight {row['weight']}, {state}"
+    return f"{row['name']}: {projects}, weight {row['weight']}, {state}"

@@ -15,6 +15,7 @@ from backups_portal.projectdb.schema_upgrade import has_open_large_objects, upgr
 from backups_portal.projects.database_dsn import admin_dsn, server_url, who_holds
 from backups_portal.projects.models import DatabaseServer, Project
 from backups_portal.projects.project_creation import installation
+from backups_portal.ui.formats import count
 
 log = get_logger(__name__)
 
@@ -51,12 +52,13 @@ class Command(OperatorCommand):
         for slug, names in added.items():
             if names:
                 self.stdout.write(f"{slug}: added {', '.join(names)}")
-        self.stdout.write(f"{len(added)} databases are up to date.")
+        self.stdout.write(f"Up to date: {count(len(added), 'database')}.")
 
     def _warn(self, open_to: list[str]) -> None:
         if open_to:
             self.stdout.write(
-                f"Large objects, which no backup holds, can be made in {len(open_to)} databases "
+                f"Large objects, which no backup holds, can be made in "
+                f"{count(len(open_to), 'database')} "
                 f"({', '.join(open_to)}): a superuser closes them with large_objects.sql "
                 "(.github/docs/operating.md)."
             )
