@@ -106,10 +106,10 @@ def test_months_are_drawn_from_the_first_on(
     client: Client, owner: Account, project: Project
 ) -> None:
     add(project, "creation", "25", datetime(2026, 1, 1, tzinfo=UTC))
-    assert "Charges by month: January 2026 25.00 USD" in read(client, owner, project)
+    assert "Charges: January 2026 25.00 USD" in read(client, owner, project)
     add(project, "running", "1", NOW, ends_at=NOW.replace(hour=10))
     page = read(client, owner, project)
-    assert "Charges by month: January 2026 25.00 USD, March 2026 10.00 USD" in page
+    assert "Charges: January 2026 25.00 USD, March 2026 10.00 USD" in page
 
 
 def test_chart_shows_a_year_and_one_currency() -> None:
