@@ -63,6 +63,12 @@ STATES: dict[str, State] = {
         )
     },
     "failed backup": (OWNER, lambda scene: scene.url("snapshot", snapshot=scene.failed.pk)),
+    "backup that failed its proof": (
+        OWNER,
+        lambda scene: scene.url(
+            "snapshot", snapshot=scene.project.snapshots.get(verdict="failed").pk
+        ),
+    ),
     "compared backups": (
         OWNER,
         lambda scene: f"{scene.url('snapshot-compare')}?with=now",
