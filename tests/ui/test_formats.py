@@ -1,13 +1,21 @@
 """The text of amounts, sizes, durations and moments."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import chain
 
 import pytest
+from django.conf import settings
 
 from backups_portal.ui import formats
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
+# A value, and a plural that it counts.
+PLURAL = re.compile(
+    r"\} (?:\w+ )?(?:backups|bytes|copies|databases|days|devices|events|folders|keys|manifests"
+    r"|objects|projects|rows)\b"
+)
 
 
 def plain(text: str) -> str:
@@ -91,3 +99,13 @@ def test_moment_is_told_on_the_clocks_of_its_zone(zone: str | None, text: str) -
 )
 def test_this_year_is_not_said(year: int | None, text: str) -> None:
     assert formats.day_and_time(NOON, this_year=year) == text
+
+
+def test_commands_count_in_the_singular_too() -> None:
+    """A number in front of a plural would print “1 backups”: `count` writes both."""
+    apps = ("backups_portal", "restores", "snapshots")
+    sources = list(
+        chain.from_iterable((settings.BASE_DIR / app).glob("**/management/**/*.py") for app in apps)
+    )
+    assert len(sources) > 20
+    assert [found[0] for one in sources for found in PLURAL.finditer(one.read_text())] == []

@@ -113,7 +113,7 @@ class Command(OperatorCommand):
             if len(devices) > MAX_DEVICES:
                 names += f" and {len(devices) - MAX_DEVICES:,} more"
             raise CommandError(
-                f"{len(devices)} devices match “{text}”: {names}"
+                f"{count(len(devices), 'device')} match “{text}”: {names}"
                 if devices
                 else f"No stored backup has a device “{text}”."
             )

@@ -13,6 +13,7 @@ from backups_portal.audit.time_arguments import day_argument
 from backups_portal.evidence.evidence_requests import make_file, owner_ids, period_of
 from backups_portal.evidence.evidence_scope import Scope
 from backups_portal.projects.command_lookup import find_project
+from backups_portal.ui.formats import count
 
 
 class Command(OperatorCommand):
@@ -42,6 +43,6 @@ class Command(OperatorCommand):
             return
         write_new_file(options["output"], [content])
         self.stdout.write(
-            f"{scope.title}: {len(content):,} bytes in {options['output']}, signed by the key with "
-            f"SHA-256 {file.members['signed_by']}"
+            f"{scope.title}: {count(len(content), 'byte')} in {options['output']}, signed by the "
+            f"key with SHA-256 {file.members['signed_by']}"
         )
