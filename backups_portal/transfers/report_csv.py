@@ -1,4 +1,4 @@
-"""Write everything that a transfer's JSON has as lines of CSV."""
+"""A transfer's report or dry run as CSV, with everything the JSON has."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ TAGS_AND_PARAMETERS = "tags and parameters"
 
 
 def report_csv(transfer: Transfer) -> Iterator[str]:
-    """Write the report, or else the dry run: what became of each thing, then the sums."""
+    """Write the report, or else the dry run: a line per item, then totals."""
     yield csv_line(COLUMNS)
     document = transfer_json(transfer)
     if document["report"]:
@@ -83,7 +83,7 @@ def _kept(item: JsonObject) -> JsonObject:
 
 
 def _facts(document: JsonObject, path: str = "") -> Iterator[tuple[str, object]]:
-    """Yield all single values with their paths; lists of objects have lines of their own."""
+    """Yield single values with their paths; objects in lists have own lines."""
     for name, value in document.items():
         if isinstance(value, dict):
             yield from _facts(value, f"{path}{name}.")
@@ -94,7 +94,7 @@ def _facts(document: JsonObject, path: str = "") -> Iterator[tuple[str, object]]
 
 
 def _cell(value: object) -> object:
-    """Write a value as people write it: nothing for None, yes or no for a boolean."""
+    """Write a value for people: nothing for None, yes or no for a boolean."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else value

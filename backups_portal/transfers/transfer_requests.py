@@ -146,7 +146,7 @@ def stop_move(*, transfer: Transfer, actor: Account, for_good: bool) -> None:
     rows = Transfer.objects.filter(pk=transfer.pk, work__in=works)
     waiting = rows.filter(state=State.QUEUED, lease=None)
     at_work = rows.filter(state__in=[State.QUEUED, State.RUNNING])
-    # Why it waited is not true any more.
+    # The reason why it waited no longer applies.
     stopped = waiting.update(state=ended, reason="") or rows.filter(state__in=resting).update(
         state=ended
     )
@@ -180,7 +180,7 @@ def _why_no_undo(transfer: Transfer) -> str:
         return "This transfer is already undone."
     if transfer.is_idle or not transfer.has_begun:
         return "There is nothing to undo: this transfer has changed nothing."
-    return "A transfer can be undone for 30 days, and these are over."
+    return "A transfer can be undone for 30 days, and they have passed."
 
 
 def _queue(

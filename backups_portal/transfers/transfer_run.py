@@ -51,7 +51,7 @@ log = get_logger(__name__)
 
 # After this many attempts whose worker died, the work is given up.
 MAX_ATTEMPTS = 5
-# Look this often whether another transfer into the target has ended.
+# How often to check whether another transfer into the target has ended.
 TURN = timedelta(minutes=1)
 OCCUPIED = "Another transfer into {name} is under way. This one begins once that has ended."
 STAYS = "What was moved until then stays. You can continue or undo it."
@@ -106,7 +106,7 @@ class TransferJob(LeasedJob[Transfer]):
         except StoppedError:
             self._stop()
         except OccupiedError as waiting:
-            log.info("transfer waits for another one into its target")
+            log.info("the transfer waits for another one into its target")
             self.postpone(database_now() + TURN, reason=str(waiting))
 
     def retry_at(self, error: Exception) -> datetime | None:
@@ -137,7 +137,7 @@ class TransferJob(LeasedJob[Transfer]):
 
     @contextmanager
     def _right(self) -> Iterator[None]:
-        """Hold the lease, and the actor's ownership of both projects, if they still exist."""
+        """Hold the lease, and the actor's ownership of projects that still exist."""
         projects = [self.row.source, self.row.target]
         there = [one for one in projects if one and one.state != Project.State.REMOVED]
         with transaction.atomic():
@@ -171,7 +171,7 @@ class TransferJob(LeasedJob[Transfer]):
     def _take_turn(self, target: Project) -> None:
         """Make sure that no other transfer writes into the target meanwhile.
 
-        Two that judge the same records at the same time would both store them.
+        Two that look up the same records at the same time would both store them.
 
         Raises:
             OccupiedError: another one does; the attempt does not count.
@@ -184,12 +184,12 @@ class TransferJob(LeasedJob[Transfer]):
                 work__in=(Transfer.Work.MOVE, Transfer.Work.UNDO),
                 moving_since__isnull=False,
             ).exclude(pk=self.pk)
-            # A worker that did not renew its lease may only be frozen: it commits nothing more.
+            # A worker whose lease has expired may only be frozen: without it, it commits nothing.
             lost = others.filter(lease_until__lt=database_now())
             lost.update(state=Transfer.State.QUEUED, lease=None)
             is_free = not others.exists()
             if is_free:
-                # Its pace counts from here, without what earlier attempts have done.
+                # Its pace is measured from here, without the rows of earlier attempts.
                 self.store(moving_since=timezone.now(), rows_before=F("rows_done"), reason="")
             else:
                 self.store(moving_since=None, attempts=self.row.attempts - 1)
@@ -198,7 +198,7 @@ class TransferJob(LeasedJob[Transfer]):
 
     def _move(self) -> None:
         source, target = self._project("source"), self._project("target")
-        # It may have been cancelled while its previous attempt found that it has to wait.
+        # It may have been cancelled just before its previous attempt went back to the queue.
         self._check_wish()
         self._take_turn(target)
         plan, transfer, began = Plan.from_json(self.row.plan), str(self.pk), time.monotonic()

@@ -1,4 +1,4 @@
-"""Runs of a transfer whose worker is killed, and which another worker continues."""
+"""Runs of a transfer that one worker begins and another continues."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ class KilledError(BaseException):
 
 
 def kill_at_commit(transfer: Transfer, number: int, *, is_committed: bool = True) -> None:
-    """Run a transfer until a commit to the target: the portal's database learns nothing of it.
+    """Kill a transfer at a commit, before the portal's database learns of it.
 
     Args:
         number: The number of the commit, from 1.

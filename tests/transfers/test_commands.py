@@ -69,7 +69,7 @@ def test_it_says_what_an_undo_leaves(backup: Project, live: Project) -> None:
 def test_an_undo_ends_well_whatever_the_move_had_found(
     backup: Project, live: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A record is deleted before it is compared; what the move reported is over then."""
+    """The move's difference, a deleted record, does not concern the undo."""
     compare = transfer_run.compare
 
     def beside_a_deletion(*arguments: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What is too long to be listed in full says how much is left out."""
+"""A list that is cut off says how many entries it leaves out."""
 
 import json
 from io import BytesIO, StringIO

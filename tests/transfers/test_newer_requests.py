@@ -1,4 +1,4 @@
-"""Workers leave alone what only a newer version of the portal knows, and say so."""
+"""Workers leave to newer workers what only a newer version knows."""
 
 from collections.abc import Callable
 from typing import Any

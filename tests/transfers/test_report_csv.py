@@ -1,4 +1,4 @@
-"""The report as CSV has all that the report as JSON has."""
+"""The report as CSV has everything that the report as JSON has."""
 
 import csv
 import io

@@ -170,7 +170,7 @@ def test_a_state_says_what_is_true_now(
             {**MOVED, "report": {**REPORT, "summary": {**REPORT["summary"], "stored": 0}}},
             "has changed nothing",
         ),
-        ("completed", {**MOVED, "started_at": timezone.now()}, "30 days, and these are over"),
+        ("completed", {**MOVED, "started_at": timezone.now()}, "30 days, and they have passed"),
     ],
 )
 def test_what_cannot_be_undone_says_why(state: str, fields: dict[str, Any], says: str) -> None:

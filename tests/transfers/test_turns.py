@@ -1,4 +1,4 @@
-"""Transfers into one target take turns: together they would store the same records twice."""
+"""Transfers into one target take turns, or records would be stored twice."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,7 +37,7 @@ def first(backup: Project, live: Project, owner: Account) -> Transfer:
 
 @pytest.fixture
 def second(backup: Project, live: Project, owner: Account, first: Transfer) -> Transfer:
-    """The same of another tab, whose dry run has seen no record in the target either."""
+    """The same move from another tab; its dry run found no record either."""
     return started(backup, live, owner)
 
 
@@ -50,7 +50,7 @@ def started(source: Project, target: Project, owner: Account) -> Transfer:
 
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], object]], None]:
-    """Return a function that does something once, when a worker begins to move or to undo."""
+    """Return a function that acts once, when a worker begins to move or undo."""
 
     def do(step: str, act: Callable[[], object]) -> None:
         work = getattr(transfer_run, step)

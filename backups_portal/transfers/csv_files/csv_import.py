@@ -78,7 +78,7 @@ class Imported:
 
     @property
     def counts(self) -> JsonObject:
-        """Return the counts that the activity tells."""
+        """Return the counts that the activity shows."""
         return {"rows": self.rows, "already there": self.known, "bad": self.bad}
 
     @property

@@ -137,7 +137,7 @@ def import_csv(
 
 @contextmanager
 def _owned(actor: Account, project: Project) -> Iterator[None]:
-    """Hold the actor's right to the project in a transaction of the portal's database."""
+    """Hold the actor's right in a transaction of the portal's database."""
     with transaction.atomic():
         hold_right(actor, Permission.MANAGE_BACKUPS, project)
         yield
@@ -162,7 +162,7 @@ def _import(
     options: ImportOptions,
     actor: Account,
 ) -> Imported:
-    """Store the records, and write their line in the activity; see import_line.py."""
+    """Store the records and their line in the activity; see import_line.py."""
 
     @contextmanager
     def published() -> Iterator[None]:

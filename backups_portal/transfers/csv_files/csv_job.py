@@ -57,7 +57,7 @@ NOTHING_IMPORTED: JsonObject = {"rows": 0, "already there": 0, "bad": 1}
 
 
 def run_csv(request_id: uuid.UUID) -> Ran:
-    """Write or read a requested CSV file, or tell of a lost import; see `LeasedJob.run`."""
+    """Write or read a CSV file, or record a lost import; see `LeasedJob.run`."""
     asked = CsvRequest.objects.filter(pk=request_id).values_list("path", flat=True).first()
     return (ImportLineJob if asked == NO_FILE else CsvJob)(request_id).run()
 

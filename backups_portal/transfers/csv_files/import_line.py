@@ -1,8 +1,8 @@
-"""The activity's line of an import by page or command, even if its process is killed.
+"""The activity's line of an import, even if its process is killed.
 
-Rows and line are committed to two databases, one after the other. So a row of the portal's database
-says that an import is under way, and what the line will say is stored with the rows, in a marker.
-If the process dies in between, the tick sends the row, and a worker looks for the marker.
+Rows and line are committed to two databases, one after the other. So a CsvRequest in the portal's
+database says that an import is under way, and a marker, stored with the rows, has the line's text.
+If the process dies in between, the tick sends the request, and a worker looks for the marker.
 """
 
 import json
@@ -34,14 +34,14 @@ from backups_portal.transfers.models import CsvRequest
 
 log = get_logger(__name__)
 
-# The path of these rows, which read no file of the project.
+# The path of these requests, which read no file of the project.
 NO_FILE = ""
 RETRY_MINUTES = (1, 5, 60)
 
 
 @contextmanager
 def import_under_way(project: Project) -> Iterator[CsvRequest]:
-    """Keep the row of an import, under a lease, until its line is written or it has failed."""
+    """Keep a leased row of an import until its line is written or it failed."""
     ticket = uuid.uuid4()
     row = CsvRequest.objects.create(
         project=project,
@@ -60,7 +60,7 @@ def import_under_way(project: Project) -> Iterator[CsvRequest]:
         rows.delete()
         raise
     finally:
-        # After another error, the commit may have been made all the same: a worker finds out.
+        # After any other error, the rows may have been committed: a worker finds out.
         rows.update(lease=None, lease_until=database_now())
 
 
@@ -73,10 +73,10 @@ def store_marker(
 
 
 def write_line(row: CsvRequest, actor: Account | None, *, subject: str, counts: JsonObject) -> None:
-    """Write the line and delete the row, in a transaction of the portal's database.
+    """Write the line and delete the row in one transaction.
 
     Raises:
-        LeaseLostError: a worker has taken the import for lost.
+        LeaseLostError: a worker has taken over, because the import seemed lost.
     """
     if not CsvRequest.objects.filter(pk=row.pk, lease=row.lease).delete()[0]:
         raise LeaseLostError(str(row.pk))
@@ -86,12 +86,12 @@ def write_line(row: CsvRequest, actor: Account | None, *, subject: str, counts: 
 
 
 def remove_marker(connection: Connection, row: CsvRequest) -> None:
-    """Delete the marker once the line is written; what was imported stays in any case."""
+    """Delete the marker once the line is written; a failure harms nothing."""
     try:
         delete_files(connection, [marker_path(row.pk)])
     except psycopg.Error as error:
         # The next upload deletes it after a day; see upload_parts.py.
-        log.warning("the marker of an import stays", project=row.project_id, error=error)
+        log.warning("could not delete an import's marker", project=row.project_id, error=error)
 
 
 def marker_path(pk: uuid.UUID) -> str:
@@ -117,7 +117,7 @@ class ImportLineJob(LeasedJob[CsvRequest]):
         dsn = project_dsn(row.project)
         with pgsession.connect(dsn, autocommit=True, settings=pgsession.PAGE) as connection:
             if find_file(connection, marker_path(row.pk)) is None:
-                # Nothing was stored, so there is nothing to tell.
+                # Nothing was stored, so there is nothing to record.
                 self.finish()
                 return
             with spool_file(connection, marker_path(row.pk)) as file:
@@ -134,7 +134,7 @@ class ImportLineJob(LeasedJob[CsvRequest]):
         super().postpone(then, reason=fields["reason"])
 
     def give_up(self, error: Exception, **fields: object) -> None:
-        log.error("what a lost import has stored is not known", project=self.row.project_id)
+        log.error("it is unknown what a lost import has stored", project=self.row.project_id)
         self.finish()
 
     def finish(self, **fields: object) -> None:

@@ -113,7 +113,7 @@ def change_text(change: JsonObject) -> str:
 
 
 def values_text(change: JsonObject, side: str) -> str:
-    """Write the values of a key before or after a change; secrets are masked already.
+    """Write a key's values before or after a change; secrets are masked.
 
     Args:
         change: As for `change_text`; those of older versions have no totals.

@@ -106,9 +106,9 @@ class Choice:
 
     @classmethod
     def is_known(cls, values: JsonObject) -> bool:
-        """Tell whether this version knows all that a stored choice says.
+        """Tell whether this version knows everything in a stored choice.
 
-        `from_json` ignores what a newer version added, which is right for a page only.
+        `from_json` ignores what a newer version added, which only pages may do.
         """
         try:
             cls.from_json(values)

@@ -1,4 +1,4 @@
-"""An import by page or command that is killed has its line in the activity, or no rows."""
+"""A killed import has either its line in the activity, or no rows."""
 
 import io
 import os
@@ -64,7 +64,7 @@ def markers(project: Project) -> int:
 
 
 def guarded_until(act: Callable[[], object]) -> Callable[..., AbstractContextManager[None]]:
-    """Act once the rows are committed, and the line is not."""
+    """Act once the rows are committed, but not the line."""
 
     @contextmanager
     def broken(guard: Guard) -> Iterator[None]:
@@ -158,7 +158,7 @@ def test_a_project_that_is_shut_down_meanwhile_gets_nothing(
 def test_one_that_was_taken_for_lost_stores_nothing(
     live: Project, owner: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its process was stopped for longer than its lease, as a suspended machine is."""
+    """Its process was frozen for longer than its lease, as by a suspend."""
     read = csv_import_export.import_file
 
     def late(*arguments: Any) -> Imported:
