@@ -1,4 +1,4 @@
-"""During an update, processes of the old version insert rows into the new version's tables."""
+"""During an update, old processes can insert rows into new tables."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db.migrations import AddField
 from django.db.migrations.loader import MigrationLoader
 
-# Of the first release, before which there was nothing to update.
+# Migrations up to the first release, before which there was nothing to update.
 FIRST = {
     ("projects", "0002_proof_policy"),
     ("projects", "0004_server_capacity"),

@@ -66,7 +66,7 @@ def test_the_first_command_of_an_installation_has_a_wrong_address() -> None:
 
 @pytest.mark.django_db
 def test_the_role_of_an_installation_does_not_own_its_database() -> None:
-    """Nor has anything been migrated, which the next commands say."""
+    """So nothing was migrated either, as the next commands say."""
     role, name = f"poor_{secrets.token_hex(4)}", f"poor_{secrets.token_hex(4)}"
     server = os.environ["DATABASE_URL"]
     with psycopg.connect(server, autocommit=True) as portal:

@@ -1,4 +1,4 @@
-"""Contrast themes drop backgrounds: what is ticked, current or stored is still told apart."""
+"""Ticks, states and the current page stay visible in contrast themes."""
 
 import pytest
 from playwright.sync_api import Page

@@ -1,4 +1,4 @@
-"""A name written from right to left does not turn the words beside it."""
+"""A right-to-left name does not reorder the words next to it."""
 
 from datetime import UTC, datetime
 
@@ -8,7 +8,7 @@ from tests import factories
 from tests.browser.conftest import Enter
 
 COLD_STORE = "برد"
-# Returns where a text within the element begins, in pixels from the left.
+# Returns the left edge of a text within the element, in pixels.
 LEFT = """(element, text) => {
   const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
   for (let node; (node = walker.nextNode());) {
@@ -23,7 +23,7 @@ LEFT = """(element, text) => {
 
 
 def assert_in_order(line: Locator, *texts: str) -> None:
-    """Assert that the texts of a line stand from left to right."""
+    """Assert that the texts of a line appear from left to right."""
     lefts = [line.evaluate(LEFT, text) for text in texts]
     assert lefts == sorted(lefts)
 

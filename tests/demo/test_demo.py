@@ -100,7 +100,7 @@ def memory_of(pid: int) -> int:
 
 
 def add_project_on_server_that_is_away(folder: Path) -> None:
-    """Register the demo's server and one that does not answer, which holds a project."""
+    """Register the demo's server, and a silent one that holds a project."""
     lines = (folder / "demo.env").read_text().splitlines()
     settings_ = dict(shlex.split(line)[0].split("=", 1) for line in lines)
     code = """if True:

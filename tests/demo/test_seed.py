@@ -166,7 +166,7 @@ def assert_no_backup_has_a_later_day(project: Project) -> None:
 
 
 def assert_a_silent_server_is_reported(greenhouse: Project) -> None:
-    """Assert that seeding goes on another time if a project's server does not answer."""
+    """Assert that a silent server puts seeding off to the next start."""
     said: list[str] = []
     silent = register_server("silent", "postgresql://127.0.0.1:1/postgres")
     Project.objects.filter(pk=greenhouse.pk).update(server=silent)

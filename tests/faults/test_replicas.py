@@ -1,4 +1,4 @@
-"""A replica, such as after a failover, answers but is not taken for a server that works."""
+"""A replica, such as after a failover, responds but counts as unavailable."""
 
 import os
 import signal

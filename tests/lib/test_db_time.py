@@ -1,4 +1,4 @@
-"""Code that deletes, and what waits for its turn, goes by the database's clock."""
+"""Deletions, and work that waits for its time, go by the database's clock."""
 
 from datetime import timedelta
 from uuid import uuid4

@@ -216,7 +216,7 @@ def test_not_ready_without_database(client: Client, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.django_db
 def test_not_ready_while_the_database_takes_nothing(client: Client) -> None:
-    """As after a failover that left the portal at a replica."""
+    """For example after a failover that left the portal on a replica."""
     with connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION READ ONLY")
     response = client.get("/readyz")

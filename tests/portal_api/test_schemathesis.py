@@ -1,4 +1,4 @@
-"""Requests that follow or violate the API's description are answered as it says."""
+"""Requests that follow or violate the API description get its answers."""
 
 import json
 from typing import Any

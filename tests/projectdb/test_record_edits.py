@@ -1,4 +1,4 @@
-"""Edits of records reach each of them, whatever others change meanwhile."""
+"""Edits reach every record, whatever other requests change meanwhile."""
 
 import json
 

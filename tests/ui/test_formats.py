@@ -102,7 +102,7 @@ def test_this_year_is_not_said(year: int | None, text: str) -> None:
 
 
 def test_commands_count_in_the_singular_too() -> None:
-    """A number in front of a plural would print “1 backups”: `count` writes both."""
+    """A number before a plural would print “1 backups”; `count` does not."""
     apps = ("backups_portal", "restores", "snapshots")
     sources = list(
         chain.from_iterable((settings.BASE_DIR / app).glob("**/management/**/*.py") for app in apps)

@@ -1,4 +1,4 @@
-"""A web server that starts without the files of its pages says how to get them."""
+"""A web server without static files says how to collect them."""
 
 from pathlib import Path
 
