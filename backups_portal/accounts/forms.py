@@ -55,7 +55,7 @@ def email_field(**attributes: object) -> account.EmailField:
 def password_field(
     label: str, missing: str = NO_PASSWORD, *, help_text: str = "", **attributes: object
 ) -> forms.CharField:
-    """Make a field for a password, the current one unless `autocomplete` says another."""
+    """Make a password field: the current one unless `autocomplete` differs."""
     return forms.CharField(
         label=label,
         help_text=help_text,

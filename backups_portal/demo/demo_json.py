@@ -47,7 +47,7 @@ class Describer:
         }
 
     def _project(self, project: Project) -> DescribedProject | None:
-        """Describe a project; None until its server has answered once."""
+        """Describe a project; None if its server has never responded."""
         try:
             return self._read(project)
         except psycopg.OperationalError:

@@ -43,12 +43,12 @@ RETENTION = DAYS_OF_BACKUPS
 TAKING = timedelta(seconds=2)
 # The greenhouse's age, and the time until its first backup.
 AGE, FIRST_BACKUP_IN = timedelta(hours=4, minutes=50), timedelta(hours=18)
-# What is said of work that a server which does not answer has prevented.
+# Ends the message about work that failed because a server did not respond.
 NEXT_START = "The next start tries again."
 
 
 def seed(say: Say) -> None:
-    """Create the story's projects, as far as they are missing and their servers answer.
+    """Create the story's missing projects whose servers respond.
 
     Raises:
         DemoError: a backup or the restore failed.

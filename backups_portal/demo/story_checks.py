@@ -1,4 +1,4 @@
-"""Checks of the story: what a backup must not contain, and equal databases.
+"""Checks that excluded data stays out of backups, and restores are equal.
 
 They read files and rows without the backup engine's code for restores.
 """

@@ -70,7 +70,7 @@ def founded_on(project: Project) -> date:
 
 
 def owner_ids(project: Project) -> list[int]:
-    """List a project's owners, who may all read an operator's file, by their ids."""
+    """Return the ids of a project's owners, who may read an operator's file."""
     owned = Membership.objects.filter(project=project, role=Membership.Role.OWNER)
     return list(owned.values_list("account_id", flat=True))
 

@@ -86,7 +86,7 @@ def settings_history(database: MainDatabase, period: Period) -> SettingsHistory:
     at_start, at_end = snapshot_of_settings(database), snapshot_of_settings(database)
     changes: deque[SettingsChange] = deque(maxlen=MAX_CHANGES)
     total = 0
-    # The newest first: each event contains the settings before it.
+    # Newest first, because each event has the settings before it.
     for event in _events(database.pk, period):
         pairs = {
             name: pair

@@ -1,6 +1,6 @@
-"""Errors of the portal's database that end a command, each in a sentence.
+"""Sentences for errors of the portal's database that end a command.
 
-They are the errors of an installation or update in which a step was forgotten.
+They occur if a step of an installation or update was forgotten.
 """
 
 from django.db import DatabaseError
@@ -19,7 +19,7 @@ SENTENCES = {"42P01": NOT_MIGRATED, "42703": NOT_MIGRATED}
 
 
 def in_a_sentence(error: Exception) -> str:
-    """Explain one of ERRORS; "" if it can only be a fault of the code."""
+    """Explain one of ERRORS; "" if it can only be a bug."""
     if isinstance(error, MigrationSchemaMissing):
         return _no_tables(error.__context__ or error)
     if isinstance(error, DJANGO_ERRORS):

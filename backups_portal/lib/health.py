@@ -71,7 +71,7 @@ def may_read_metrics(request: HttpRequest) -> bool:
 
 
 def database_answers() -> bool:
-    """Tell whether the portal's own database accepts writes: a replica only answers."""
+    """Tell whether the portal's database accepts writes; a replica does not."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SHOW transaction_read_only")

@@ -40,12 +40,12 @@ log = get_logger(__name__)
 BEAT_SECONDS = 1.0
 # The control database is down: nothing can be stored, and the lease expires by itself.
 CONTROL_DATABASE_AWAY = (OperationalError, InterfaceError)
-# What a row keeps while it is left to workers of a newer version.
+# The reason shown while a row is left to workers of a newer version.
 NEWER = (
     "A newer version of Backups Portal requested this. It waits for a worker of that version: "
     "tell your operator if it does not start soon."
 )
-# Fields with choices that tell what has happened, not what is requested.
+# Fields with choices that say what has happened, not what was requested.
 NOT_REQUESTED = ("state", "step")
 RowT = TypeVar("RowT", bound=Leased)
 
@@ -179,8 +179,8 @@ class LeasedJob(Generic[RowT]):
         """Claim the row and do its work.
 
         Nothing happens if the row is done, has to wait, is leased to another worker, or requests
-        what only a newer version knows. `run` may be called twice, even concurrently: the lease
-        lets one worker continue.
+        something that only a newer version knows. `run` may be called twice, even concurrently:
+        the lease lets one worker continue.
 
         Raises:
             django.db.OperationalError, django.db.InterfaceError: the control database went down;

@@ -1,4 +1,4 @@
-"""Leases on rows, so that work is done once although its message may arrive twice.
+"""Leases on rows: work is done once though its message may arrive twice.
 
 The control database's clock decides, so that the clocks of workers and of beat may differ.
 """

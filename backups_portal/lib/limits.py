@@ -52,7 +52,7 @@ class Limit:
 
     def _ask(self, question: Callable[..., Result], who: str) -> Result:
         item = RateLimitItemPerSecond(self.tries, self.seconds, namespace=PREFIX)
-        # Of fixed length, whatever a visitor has typed.
+        # A digest has a fixed length, whatever a visitor has typed.
         key = hashlib.sha256(who.encode("utf-8", "surrogatepass")).hexdigest()
         try:
             return question(_shared(redis_client()), item, self.name, key)

@@ -130,7 +130,7 @@ def claim(sign: str, lasting: timedelta) -> bool:
     """Claim a sign until it is forgotten; True also if Redis is down.
 
     Args:
-        lasting: How long the claim of a process that was killed counts.
+        lasting: How long the claim of a killed process remains.
 
     Returns:
         Whether no other process had claimed it.

@@ -8,7 +8,7 @@ from django.core.mail.backends import smtp
 
 from backups_portal.lib.circuit_breaker import unless_silent
 
-# The line of the log, for each kind of e-mail.
+# The log line for every kind of e-mail; the manual names it.
 NOT_ACCEPTED = "the mail server did not accept the message"
 ANSWERS = (SMTPResponseException, SMTPRecipientsRefused, SMTPNotSupportedError)
 

@@ -19,14 +19,14 @@ from snapshots.storages.storage_signs import back_sign
 log = get_logger(__name__)
 
 
-# A task that probes is killed before this, and beat sends the next one after it.
+# A hanging probe is killed before this time, and beat sends the next one after it.
 PROBE_COUNTS_FOR = timedelta(seconds=55)
 
 
 def probe(sign: str, works: Callable[[], bool]) -> None:
-    """Probe a storage and record the result, unless another process is probing it.
+    """Probe a storage, unless another process does, and record the result.
 
-    With two beats, each probe would take the other, which has begun but not ended, for an outage.
+    With two beats, each would take the other's unfinished probe for an outage.
 
     Args:
         sign: One of `storage_signs`.
@@ -43,11 +43,11 @@ def probe(sign: str, works: Callable[[], bool]) -> None:
 
 
 def _probe(sign: str, works: Callable[[], bool]) -> None:
-    """Probe a storage, and record beginning and result.
+    """Probe a storage, and record its beginning and result.
 
-    A probe that hangs is killed, and records no end. The moment at which the storage works and was
-    not known to is recorded, too, for the backups that failed meanwhile (`recovered_outages`): a
-    Redis that was emptied, or a beat that was down, saw no outage begin.
+    A hanging probe is killed, and records no end. If the storage works but was not known to, this
+    moment is recorded, too, for the backups that failed before it (`recovered_outages`): if Redis
+    was emptied or beat was down, nothing recorded the beginning of an outage.
     """
     tried, failing = _tried(sign), _failing(sign)
     was_working = False

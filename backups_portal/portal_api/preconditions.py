@@ -1,7 +1,7 @@
-"""Refuse unknown and repeated query parameters, and conditions on versions.
+"""Refuse unknown or repeated query parameters, and version conditions.
 
-If a misspelt parameter, the first of two values or a condition was silently ignored, a program
-would do what it did not mean.
+If a misspelt parameter, the first of two values or a condition were silently ignored, a program
+would do something that it did not mean.
 """
 
 import re

@@ -30,7 +30,7 @@ def _no_nul(text: str) -> str:
 def _as_written(moment: object) -> object:
     """Refuse a number, which pydantic takes for seconds since 1970.
 
-    20261101 would be a day of that year.
+    The date 20261101 would be a day in August 1970.
     """
     try:
         float(moment)  # type: ignore[arg-type]

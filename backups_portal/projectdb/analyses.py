@@ -113,7 +113,7 @@ def write_console(
 
 
 def read_console(connection: Connection, analysis_id: str) -> list[str]:
-    """Return the last 100 lines of a console, oldest first, each with its time."""
+    """Return the last 100 lines of a console with their times, oldest first."""
     rows = connection.execute(
         """SELECT time, message FROM analysis_console WHERE analysis_id = %s
            ORDER BY id DESC LIMIT 100""",

@@ -8,7 +8,7 @@ from psycopg import Connection, sql
 def execute_named(
     connection: Connection, *statements: LiteralString, **names: str | sql.Composable
 ) -> None:
-    """Execute statements one by one, with the names that their braces stand for.
+    """Execute statements one by one, with names in place of their braces.
 
     Args:
         names: Texts become quoted identifiers; composed SQL is inserted as it is.

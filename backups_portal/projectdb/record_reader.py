@@ -41,7 +41,7 @@ HEAD = """concat('","variable":', to_json(series.variable), ',"unit":' || to_jso
 AGGREGATES = ("avg", "sum", "min", "max")
 INTERVALS = ("minute", "hour", "day", "month", "quarter", "year")
 MAX_BUCKETS = 10_000
-# Readings that are limited for each variable: their records are held in memory all together.
+# The most records of a reading that is limited per variable: all are held in memory at once.
 MAX_TOGETHER = 250_000
 
 
@@ -121,7 +121,7 @@ def read_page(
 def read_each(
     connection: Connection, device: Device, selection: Selection, *, limit: int
 ) -> list[str]:
-    """Read `limit` records of each variable, MAX_TOGETHER + 1 in all at most, each as JSON."""
+    """Read `limit` records of each variable as JSON, MAX_TOGETHER + 1 in all."""
     found = [
         find(group, selection, columns=COLUMNS, window=Window(limit), name=f"v{number}s")
         for number, group in enumerate(by_variable(device.series))
@@ -139,7 +139,7 @@ def read_one_each(
     wanted: Wanted,
     order: str,
 ) -> list[str]:
-    """Read a record of each variable in order, MAX_TOGETHER + 1 at most, each as JSON.
+    """Read a record of each variable as JSON, MAX_TOGETHER + 1 at most.
 
     Args:
         order: Names of columns to order a variable's records by; the first one is read.

@@ -48,7 +48,7 @@ def make_token(
     """Make a token of the project's profile; its value is shown once.
 
     Raises:
-        RefusedError: another token has this name, so the two could not be told apart.
+        RefusedError: another token has this name, so they could not be told apart.
         DatabaseUnreachableError: the main database does not answer.
         RightLostError: the actor was removed while this waited for the database.
     """

@@ -194,7 +194,7 @@ def _trouble(server: DatabaseServer) -> str:
         with pgsession.connect(server_url(server), connect_timeout=CHECK_SECONDS) as connection:
             row = connection.execute("SHOW transaction_read_only").fetchone()
     except DecryptionError as error:
-        # A server that counts as away takes no project, whose password would need this wrong key.
+        # Counting it as away keeps it from new projects, whose passwords the wrong key would seal.
         return str(error)
     except psycopg.Error as error:
         # Older versions stored addresses unchecked, and libpq repeats a malformed one with its

@@ -58,7 +58,7 @@ def find_new(project: Project, old: str) -> tuple[list[ListedToken], str | None]
 
 
 def variables_of(project: Project, *, old_id: str | None = None) -> Pairs:
-    """Pair old and new ids of all variables that came from other projects, or of one."""
+    """Pair old and new ids of all variables from other projects, or of one."""
     restores = Restore.objects.select_related("snapshot__project", "project")
     for restore in restores.filter(project=project):
         yield from variables_of_restore(restore, old_id=old_id)
@@ -67,7 +67,7 @@ def variables_of(project: Project, *, old_id: str | None = None) -> Pairs:
 
 
 def variables_of_restore(restore: Restore, *, old_id: str | None = None) -> Pairs:
-    """Pair old and new ids of a restore's variables, by segment, or of one variable."""
+    """Pair old and new ids of a restore's variables, or of one, by segment."""
     if restore.project is None:
         return
     old, new = restore.snapshot.project.prefix, restore.project.prefix

@@ -75,7 +75,7 @@ def all_tokens(connection: Connection) -> Iterator[ListedToken]:
 
 
 def tokens_replacing(connection: Connection, old: str, *, keys: Keyring) -> list[ListedToken]:
-    """Find what replaced a token by its value; only the keyed hash is compared."""
+    """Find what replaced a token; only the keyed hash is compared."""
     query = f"{FIELDS} {FOUND} AND old_hash = %(hash)s {ORDERED}"
     with connection.cursor(row_factory=class_row(ListedToken)) as cursor:
         values = {"sought": "", "hash": keys.digest(old)}

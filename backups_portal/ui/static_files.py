@@ -1,4 +1,4 @@
-"""The static files that pages name, as `collectstatic` left them."""
+"""The static files of pages, as collected by `collectstatic`."""
 
 from django.conf import settings
 from django.contrib.staticfiles.storage import ManifestFilesMixin, staticfiles_storage
@@ -9,9 +9,9 @@ log = get_logger(__name__)
 
 
 def report_missing_static_files() -> None:
-    """Log that no page can be shown because static files were not collected.
+    """Log an error if static files were not collected: no page can be shown.
 
-    Each page would log hundreds of lines instead, because error pages need the files, too.
+    Otherwise each page only logs hundreds of lines, because error pages need the files, too.
     """
     files = staticfiles_storage
     if isinstance(files, ManifestFilesMixin) and files.read_manifest() is None:

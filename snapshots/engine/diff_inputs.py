@@ -52,7 +52,7 @@ from snapshots.engine.storage import Storage
 
 @dataclass(frozen=True)
 class LiveReading:
-    """When a database was read to describe it, and how much.
+    """When a main database was read to compare it, and how much of it.
 
     Attributes:
         everything: All rows were read, because the newest backup was no usable base.

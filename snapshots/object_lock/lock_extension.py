@@ -67,7 +67,7 @@ def lock_taken(
 
 
 def _locked_until(rows: Noted) -> datetime | None:
-    """Read it again: locks may have been forgotten since the row was loaded."""
+    """Read a lock's end again: the loaded row may be out of date."""
     return rows.values_list("locked_until", flat=True).first()
 
 

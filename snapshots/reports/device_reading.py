@@ -64,7 +64,7 @@ class OpenDevice:
         return isinstance(self.storage, StorageWithCopy) and bool(self.storage.lost)
 
     def file(self, selection: Selection, kind: str) -> Iterator[bytes]:
-        """Yield records as a file of a kind, `csv` or `parquet`; raise EngineError."""
+        """Yield records as a `csv` or `parquet` file; raise EngineError."""
         if kind == "parquet":
             return parquet_pieces(self.records, selection)
         return csv_pieces(self.records, selection, self.prefix)
@@ -174,7 +174,7 @@ def note_look_at_resources(snapshot: Snapshot, actor: Account, kind: str) -> Non
 def note_export(
     snapshot: Snapshot, actor: Account | None, device: Device, kind: str, **how: str
 ) -> None:
-    """Record who gets a device's records as a file, and how; None is an operator."""
+    """Record who exports a device's records, and how; None is an operator."""
     snapshot.record("snapshot.device_exported", actor, device=_name(device), format=kind, **how)
 
 

@@ -73,12 +73,12 @@ def worth_pruning(ids: Sequence[UUID], now: datetime) -> list[UUID]:
 
 
 def each_project_id() -> Iterator[UUID]:
-    """Yield every project that is not removed, in bounded memory."""
+    """Yield the id of every project that is not removed, in bounded memory."""
     return chain.from_iterable(project_batches())
 
 
 def project_batches() -> Iterator[list[UUID]]:
-    """Yield the same projects in batches."""
+    """Yield the ids of all projects that are not removed, in batches."""
     last: UUID | None = None
     while ids := project_ids(after=last):
         yield ids

@@ -95,7 +95,7 @@ class LeasedFile:
     """The pieces of a file, under a lease that is renewed while it is sent.
 
     Args:
-        held: Releases the lease, and all else that the file needs until its end.
+        held: Releases the lease, and whatever else the file needs while it is sent.
     """
 
     def __init__(self, lease: ReaderLease, pieces: Iterator[bytes], held: ExitStack) -> None:
@@ -116,7 +116,7 @@ class LeasedFile:
             raise
 
     def close(self) -> None:
-        """Release what is held; the web server calls this even if the download fails."""
+        """Release what is held; the web server also calls it after failures."""
         with self._held:
             close = getattr(self._pieces, "close", None)
             if close:

@@ -38,8 +38,8 @@ def queue_after_outages(now: datetime) -> list[UUID]:
     One that fails again afterwards is not queued until there has been another outage.
 
     Returns:
-        The snapshots whose turn it is, for the caller to enqueue; if backups are spread, a later
-        tick finds the others.
+        The snapshots whose turn it is, for the caller to enqueue; a later tick finds the others if
+        backups are spread.
     """
     if not _failed(now).exists():
         return []

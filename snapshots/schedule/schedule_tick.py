@@ -46,7 +46,7 @@ class Due:
 
     @property
     def turn(self) -> datetime:
-        """When its snapshot starts."""
+        """Return when its snapshot starts."""
         return self.since + turn_offset(self.project_id)
 
 
@@ -206,7 +206,7 @@ def _waits_until(due: Due, now: datetime) -> datetime:
 
 
 def turn_offset(project_id: UUID) -> timedelta:
-    """Return how long after it is due a project's snapshot starts: always the same."""
+    """Return a project's fixed delay from the due time to the start."""
     spread = int(settings.SNAPSHOT_SPREAD.total_seconds())
     return timedelta(seconds=project_id.int % spread if spread else 0)
 

@@ -112,7 +112,7 @@ def _end(request: ApiRequest, form: JsonObject) -> dict[str, str]:
         if sum(size for _, size in stored.values()) > MAX_BYTES:
             raise ApiError(f"A file has at most {MAX_BYTES / 1e6:g} MB")
         path = upload_parts.join(connection, upload_id)
-        # An invalid Host header has no address: nothing is stored then.
+        # An invalid Host header raises here, so that nothing is stored.
         shown = f"/file/{request.auth.project.profile_id}/{quote(path)}"
         return {"file": request.build_absolute_uri(shown)}
 

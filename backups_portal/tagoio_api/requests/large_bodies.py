@@ -55,7 +55,7 @@ def read_large_body(request: HttpRequest) -> HttpRequest | HttpResponse:
 
 
 def _takes_form(request: HttpRequest) -> bool:
-    """Tell whether a request uploads a file as a form; all other bodies are JSON."""
+    """Tell whether a request uploads a form; all other bodies are JSON."""
     is_form = request.content_type == "multipart/form-data"
     return is_form and request.method == "POST" and request.path_info == FORM_PATH
 

@@ -138,7 +138,7 @@ def page(query: Parsed, default_amount: int = DEFAULT_AMOUNT) -> tuple[int, int]
 
 
 def objects(value: object) -> list[Parsed]:
-    """Read a list of objects, whatever their index keys are; one may have none."""
+    """Read a list of objects with any index keys; a single one may lack it."""
     if not isinstance(value, dict):
         return []
     entries = [entry for entry in value.values() if isinstance(entry, dict)]

@@ -34,7 +34,7 @@ def parse_since(text: str, name: str) -> datetime:
 
 
 def parse_expiry(value: object) -> datetime | None:
-    """Parse a token's expiry: as a query's, but `3 month` is from now.
+    """Parse a token's expiry: like a query's time, but `3 month` is from now.
 
     Returns:
         None for never.

@@ -98,7 +98,7 @@ def issue_token(
     connection: Connection,
     grant: TokenGrant,
 ) -> Row:
-    """Create a profile token for an owner, and return the answer for the client.
+    """Create a profile token for an owner, and return the client's answer.
 
     Raises:
         ApiError: the account is not an owner of the project.

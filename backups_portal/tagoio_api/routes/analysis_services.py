@@ -1,4 +1,4 @@
-"""Serve the services of analyses: the console, and e-mail with a mail server."""
+"""Serve the services of analyses: console, and e-mail by a mail server."""
 
 from datetime import UTC, datetime
 from smtplib import SMTPException

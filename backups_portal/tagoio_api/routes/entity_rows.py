@@ -112,7 +112,7 @@ def create_rows(request: ApiRequest, entity_id: str, rows: SentJson) -> str:
 
 
 def _held_schema(caller: Caller, entity_id: str) -> object:
-    """Return the fields of an entity, which cannot change until the transaction ends.
+    """Return an entity's fields, fixed until the transaction ends.
 
     Raises:
         ApiError: the project has no such entity.

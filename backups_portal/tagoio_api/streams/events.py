@@ -108,7 +108,7 @@ def publish(prefix: str, name: str, channel: str, payload: object) -> bool:
 
 
 def publish_data(prefix: str, device_id: str, items: Sequence[object]) -> None:
-    """Publish stored records if a client listens; else just ask Redis once."""
+    """Publish stored records if a client listens; else just ask Redis."""
     data, inspector = f"device_data.{device_id}", f"device_inspector.{device_id}"
     for name in heard(prefix, [data, inspector]):
         payload = items if name == data else _inspected(device_id, items)
