@@ -21,6 +21,8 @@ ZONE = "Europe/Berlin"
 NOW = datetime(2026, 11, 29, 9, tzinfo=UTC)
 FOUNDED = datetime(2026, 9, 30, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+# A day in winter time.
+BAD = date(2026, 11, 3)
 Q4 = Period(date(2026, 10, 1), date(2026, 12, 31), ZONE)
 
 
@@ -87,6 +89,13 @@ def happen(project: Project, action: str, at: datetime, **fields: object) -> Aud
 def report_of(project: Project, period: Period = Q4, at: datetime = NOW) -> Report:
     """Return a period's evidence for the project's owner."""
     return make_report(Scope(project, period, at, [project.created_by_id]))
+
+
+def the_bad_day(report: Report) -> tuple[str, str, str]:
+    """Return the outcome, cause and reason of BAD, the only bad day."""
+    (line,) = report.bad_days
+    assert line.day == BAD
+    return line.kind, line.cause, line.reason
 
 
 def changed(project: Project, at: datetime, **pairs: tuple[object, object]) -> None:

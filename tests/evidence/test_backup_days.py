@@ -14,6 +14,7 @@ from backups_portal.evidence.evidence_summary import (
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Hold, Snapshot
 from tests.evidence.conftest import (
+    BAD,
     FOUNDED,
     HOUR,
     NOW,
@@ -23,26 +24,20 @@ from tests.evidence.conftest import (
     fill,
     happen,
     report_of,
+    the_bad_day,
 )
 
 pytestmark = pytest.mark.django_db
 FIRST = date(2026, 10, 1)
 TODAY = date(2026, 11, 29)
 DAY = timedelta(days=1)
-# A winter day's run: 02:00 in Berlin.
-BAD = date(2026, 11, 3)
+# 02:00 in Berlin.
 RUN = datetime(2026, 11, 3, 1, tzinfo=UTC)
 
 
 def kinds(report: Report) -> dict[date, str]:
     """Return the outcome of each day without a proven backup."""
     return {line.day: line.kind for line in report.days if line.kind != Kind.PROVEN}
-
-
-def the_bad_day(report: Report) -> tuple[str, str, str]:
-    (line,) = report.bad_days
-    assert line.day == BAD
-    return line.kind, line.cause, line.reason
 
 
 def test_all_days_have_a_proven_backup(project: Project) -> None:

@@ -9,10 +9,8 @@ from django.test.utils import CaptureQueriesContext
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.hash_chain import seal_events, verify
-from backups_portal.evidence.backup_days import Kind
 from backups_portal.evidence.evidence_document import payload_of
 from backups_portal.evidence.evidence_period import Period
-from backups_portal.evidence.evidence_report import Report
 from backups_portal.evidence.evidence_summary import (
     recovery_point_sentence,
     recovery_time_sentence,
@@ -22,26 +20,26 @@ from backups_portal.ui.formats import day_and_time
 from restores.models import Proof
 from snapshots.models import Snapshot
 from tests import factories
-from tests.evidence.conftest import HOUR, NOW, Q4, ZONE, backup, changed, fill, happen, report_of
+from tests.evidence.conftest import (
+    BAD,
+    HOUR,
+    NOW,
+    Q4,
+    ZONE,
+    backup,
+    changed,
+    fill,
+    happen,
+    report_of,
+    the_bad_day,
+)
 
 pytestmark = pytest.mark.django_db
 FIRST = date(2026, 10, 1)
 TODAY = date(2026, 11, 29)
 DAY = timedelta(days=1)
-# A winter day's run: 02:00 in Berlin.
-BAD = date(2026, 11, 3)
+# 02:00 in Berlin.
 RUN = datetime(2026, 11, 3, 1, tzinfo=UTC)
-
-
-def kinds(report: Report) -> dict[date, str]:
-    """Return the outcome of each day without a proven backup."""
-    return {line.day: line.kind for line in report.days if line.kind != Kind.PROVEN}
-
-
-def the_bad_day(report: Report) -> tuple[str, str, str]:
-    (line,) = report.bad_days
-    assert line.day == BAD
-    return line.kind, line.cause, line.reason
 
 
 def test_settings_are_those_of_the_period_with_who_changed_them(project: Project) -> None:

@@ -20,10 +20,9 @@ from backups_portal.lib.bulkhead import FullError
 from backups_portal.objectives.models import Breach, Objective
 from backups_portal.projects.models import Project
 from tests import factories
-from tests.evidence.conftest import HOUR, NOW, backup, fill, happen
+from tests.evidence.conftest import BAD, HOUR, NOW, backup, fill, happen
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("now")]
-BAD = date(2026, 11, 3)
 
 
 def read(browser: Client, project: Project, query: str = "", status: int = 200) -> str:

@@ -32,7 +32,7 @@ from restores.proof_queue import queue_proof
 from restores.proof_run import run_proof
 from snapshots.models import Snapshot
 from snapshots.run.snapshot_run import take
-from tests.factories import make_account, make_snapshot
+from tests.factories import make_snapshot
 from tests.restores.test_restore_run import ask as ask_restore
 from tests.restores.test_restore_run import run as run_restore
 from tests.transfers.projects import DEVICE, add_readings, add_truck, make_project, run_csv
@@ -50,11 +50,6 @@ def _impatient(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.SNAPSHOT_RETRY_MINUTES = [0]
     monkeypatch.setattr(schema_upgrade, "LOCK_TIMEOUT", "100ms")
     monkeypatch.setattr("backups_portal.lib.pgsession.PAGE", {"lock_timeout": "200ms"})
-
-
-@pytest.fixture
-def owner(transactional_db: None) -> Account:
-    return make_account()
 
 
 @pytest.fixture
