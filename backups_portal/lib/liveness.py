@@ -115,7 +115,7 @@ def last_signs(*signs: str) -> list[datetime | None]:
     return [datetime.fromisoformat(one.decode()) if one else None for one in found]
 
 
-def is_over(last: datetime | None, patience: timedelta) -> bool:
+def is_stale(last: datetime | None, patience: timedelta) -> bool:
     """Tell whether the last sign is older than `patience`.
 
     If there has never been one, count from the start of this process: the whole installation may
@@ -178,9 +178,9 @@ def trouble() -> str:
         log.warning("Redis does not answer", error=error)
         return "queue"
     seen.at = min(at or NEVER for at in signs.values())
-    if is_over(signs[WORKER], patience):
+    if is_stale(signs[WORKER], patience):
         return "silent"
-    return "schedule" if any(is_over(signs[sign], patience) for sign in (SYSTEM, BEAT)) else ""
+    return "schedule" if any(is_stale(signs[sign], patience) for sign in (SYSTEM, BEAT)) else ""
 
 
 def _key(sign: str) -> str:

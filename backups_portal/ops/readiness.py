@@ -25,7 +25,7 @@ def _from_redis() -> dict[str, str]:
     except RedisError:
         return dict.fromkeys((*SIGNS, STORAGE), UNKNOWN)
     states = {
-        sign: UNAVAILABLE if liveness.is_over(last, _patience(sign)) else OK
+        sign: UNAVAILABLE if liveness.is_stale(last, _patience(sign)) else OK
         for sign, last in found.items()
     }
     if UNAVAILABLE in (states[liveness.BEAT], states[liveness.SYSTEM]):
