@@ -28,7 +28,7 @@ from backups_portal.tagoio_api.openapi import LIST
 from backups_portal.tagoio_api.requests import query_strings
 from backups_portal.tagoio_api.requests.json_bodies import Body
 from backups_portal.tagoio_api.resources.resource_kinds import Row
-from backups_portal.tagoio_api.routes.profiles import own
+from backups_portal.tagoio_api.routes.profiles import check_own
 from snapshots.archive_download import check_download, fetch_download
 from snapshots.errors import DownloadRefusedError, TooManyTriesError, WrongPasswordError
 from snapshots.models import Snapshot
@@ -64,7 +64,7 @@ def _snapshots_of(caller: Caller, profile_id: str) -> list[Snapshot]:
     """
     if caller.token.kind != "profile":
         raise ApiError(REFUSAL, HTTPStatus.FORBIDDEN)
-    own(caller, profile_id)
+    check_own(caller, profile_id)
     return list(Snapshot.objects.filter(project=caller.project).listed())
 
 

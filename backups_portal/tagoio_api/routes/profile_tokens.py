@@ -19,7 +19,7 @@ from backups_portal.tagoio_api.envelope import NotFoundError
 from backups_portal.tagoio_api.requests.time_expressions import NEVER, parse_expiry
 from backups_portal.tagoio_api.resources.resource_kinds import Row
 from backups_portal.tagoio_api.routes.accounts import SignIn, issue_token
-from backups_portal.tagoio_api.routes.profiles import own
+from backups_portal.tagoio_api.routes.profiles import check_own
 
 router = Router(tags=["Profiles"])
 ALL = "/profile/{profile_id}/token"
@@ -36,7 +36,7 @@ class NewProfileToken(SignIn):
 @router.get(ALL, auth=profile, summary="List the tokens of a Profile")
 def list_tokens(request: ApiRequest, profile_id: str) -> list[Row]:
     """List tokens, newest first, with the last four characters of each."""
-    own(request.auth, profile_id)
+    check_own(request.auth, profile_id)
     return [
         {
             "id": token.id,
@@ -55,7 +55,7 @@ def list_tokens(request: ApiRequest, profile_id: str) -> list[Row]:
 def make_token(request: ApiRequest, profile_id: str, body: NewProfileToken) -> Row:
     """Make a token for an owner, who gives e-mail and password as well."""
     caller = request.auth
-    own(caller, profile_id)
+    check_own(caller, profile_id)
     account = sign_in(request, body.email, body.password, body.pin_code)
     expires_at = parse_expiry(body.expire_time)
     grant = TokenGrant("profile", name=body.name, permission=body.permission, expires_at=expires_at)
@@ -66,7 +66,7 @@ def make_token(request: ApiRequest, profile_id: str, body: NewProfileToken) -> R
 def revoke(request: ApiRequest, profile_id: str, token: str) -> str:
     """Revoke a token by its value or its id; it stops working at once."""
     caller = request.auth
-    own(caller, profile_id)
+    check_own(caller, profile_id)
     found = find_token(caller.connection, token, keys=caller.keys)
     with transaction.atomic(), caller.connection.transaction():
         revoked = delete_profile_token(caller.connection, found.id if found else token)

@@ -43,7 +43,7 @@ router = Router(tags=["Profiles"], auth=profile)
 ONE = "/profile/{profile_id}"
 
 
-def own(caller: Caller, profile_id: str) -> None:
+def check_own(caller: Caller, profile_id: str) -> None:
     """Raise NotFoundError unless an id is `current` or the caller's own."""
     if profile_id not in ("current", caller.project.profile_id):
         raise NotFoundError("Profile")
@@ -65,7 +65,7 @@ def create_profile(request: ApiRequest) -> str:
 @router.get(ONE, summary="Read Profile")
 def read_profile(request: ApiRequest, profile_id: str) -> Row:
     """Read the project behind the token."""
-    own(request.auth, profile_id)
+    check_own(request.auth, profile_id)
     return {
         "info": _info(request.auth),
         "allocation": dict.fromkeys(("input", "output", "analysis", "data_records"), 0),
@@ -96,7 +96,7 @@ def _info(caller: Caller) -> Row:
 def edit_profile(request: ApiRequest, profile_id: str, body: ChangedProfile) -> str:
     """Edit everything except the project's name, which is set in the portal."""
     caller = request.auth
-    own(caller, profile_id)
+    check_own(caller, profile_id)
     if body.name not in (None, caller.project.name):
         raise ApiError("The name of a project cannot be changed by the API")
     values = fold("profile", body.given())
@@ -108,7 +108,7 @@ def edit_profile(request: ApiRequest, profile_id: str, body: ChangedProfile) -> 
 @router.get(f"{ONE}/summary", summary="Count what a Profile contains")
 def summary(request: ApiRequest, profile_id: str) -> Row:
     """Count the resources of each kind; nothing is limited."""
-    own(request.auth, profile_id)
+    check_own(request.auth, profile_id)
     amount = {name: _count(request.auth, table) for name, table in COUNTED.items()}
     return {
         "limit": {},
@@ -127,5 +127,5 @@ def _count(caller: Caller, table: str) -> int:
 @router.get(f"{ONE}/statistics", summary="Read the usage of a Profile")
 def statistics(request: ApiRequest, profile_id: str) -> list[Row]:
     """Return nothing: use is not counted here."""
-    own(request.auth, profile_id)
+    check_own(request.auth, profile_id)
     return []
