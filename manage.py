@@ -22,10 +22,10 @@ def main() -> None:
     try:
         execute_from_command_line(sys.argv)
     except command_errors.ERRORS as error:
-        said = command_errors.in_a_sentence(error)
-        if not said:
+        sentence = command_errors.in_a_sentence(error)
+        if not sentence:
             raise
-        sys.exit(f"backups-portal: {said}")
+        sys.exit(f"backups-portal: {sentence}")
 
 
 if __name__ == "__main__":

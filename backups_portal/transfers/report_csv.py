@@ -24,13 +24,13 @@ def report_csv(transfer: Transfer) -> Iterator[str]:
     document = transfer_json(transfer)
     if document["report"]:
         del document["dry_run"]
-    told = document["report"] or document.get("dry_run") or {}
-    undone = told.get("undone") or {}
+    report = document["report"] or document.get("dry_run") or {}
+    undone = report.get("undone") or {}
     lines = (
-        *(_device(device, transfer) for device in told.get("devices", [])),
-        *(_device(match, transfer) for match in told.get("skipped", [])),
-        *(_resource(item) for item in told.get("resources", [])),
-        *_settings(told.get("device_settings") or {}),
+        *(_device(device, transfer) for device in report.get("devices", [])),
+        *(_device(match, transfer) for match in report.get("skipped", [])),
+        *(_resource(item) for item in report.get("resources", [])),
+        *_settings(report.get("device_settings") or {}),
         *(_kept(item) for item in undone.get("kept", [])),
         *({"kind": "transfer", "name": key, "result": value} for key, value in _facts(document)),
     )
@@ -69,12 +69,12 @@ def _settings(settings: JsonObject) -> Iterator[JsonObject]:
             values = {side: values_text(change, side) for side in ("before", "after")}
             yield {**about, "kind": change["what"], "key": change["key"], **values}
         if line["more"]:
-            said = f"{line['more']:,} more changed"
-            yield {**about, "kind": TAGS_AND_PARAMETERS, "result": said}
+            changed = f"{line['more']:,} more changed"
+            yield {**about, "kind": TAGS_AND_PARAMETERS, "result": changed}
     if others := settings.get("devices", 0) - len(lines):
         # Once a move can no longer be undone, its values are forgotten, and all are only counted.
-        said = f"{count(others, 'other device' if lines else 'device')} changed"
-        yield {"kind": TAGS_AND_PARAMETERS, "result": said}
+        changed = f"{count(others, 'other device' if lines else 'device')} changed"
+        yield {"kind": TAGS_AND_PARAMETERS, "result": changed}
 
 
 def _kept(item: JsonObject) -> JsonObject:
