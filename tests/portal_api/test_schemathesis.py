@@ -30,7 +30,6 @@ from tests.tallies import tally
 pytestmark = pytest.mark.django_db
 BY_DESCRIPTION, AGAINST_IT = 8, 12
 AS_DESCRIBED = [status_code_conformance, content_type_conformance, response_schema_conformance]
-SLUG = "/api/v1/projects/{slug}"
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
     lambda inner: (

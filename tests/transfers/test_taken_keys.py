@@ -1,7 +1,5 @@
 """A unique value such as a slug that is taken stops neither a move nor its undoing."""
 
-from collections.abc import Callable
-
 import pytest
 
 from backups_portal.transfers.plan.selection import Choice, Rule
@@ -10,7 +8,6 @@ from tests.projectdatabases import open_database
 from tests.transfers.engine import Transfer
 
 ONE, OTHER, THIRD = "1" * 24, "2" * 24, "3" * 24
-Key = Callable[[str], str]
 # By kind: the statement that creates one.
 MAKE = {
     "dictionary": "INSERT INTO dictionary (id, name, slug) VALUES (%s, 'D', %s)",
