@@ -134,7 +134,7 @@ def _wait(row: Snapshot | Restore | Transfer, what: str, state: str) -> None:
         if row.state == "failed":
             raise DemoError(f"The {what} failed: {row.reason}")
         if clock.monotonic() > deadline:
-            raise DemoError(f"It took too long to wait for the {what}.")
+            raise DemoError(f"The {what} did not end in time.")
         clock.sleep(0.1)
         row.refresh_from_db()
 

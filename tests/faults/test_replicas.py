@@ -21,7 +21,7 @@ def replica(tmp_path: Path) -> Iterator[Cluster]:
     with running_cluster(tmp_path) as cluster:
         (cluster.folder.path / "postgres" / "data" / "standby.signal").touch()
         with psycopg.connect(cluster.url) as connection:
-            # All of its processes restart after a crash of one.
+            # If one of its processes crashes, all of them restart.
             os.kill(connection.info.backend_pid, signal.SIGKILL)
         until(partial(answers, cluster), ticking=False)
         yield cluster

@@ -23,7 +23,7 @@ def kill_at_commit(transfer: Transfer, number: int, *, is_committed: bool = True
 
     Args:
         number: The number of the commit, from 1.
-        is_committed: Whether it is killed behind the target's commit, or before it.
+        is_committed: Whether it is killed after the target's commit, or before it.
     """
     hold, holds = TransferJob._right, count()
 
