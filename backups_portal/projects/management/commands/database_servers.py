@@ -26,11 +26,11 @@ from backups_portal.ui.formats import count
 from backups_portal.ui.visible_names import name_problem
 
 NAME_LENGTH = 100
-# The options that are numbers: what each is, its minimum, and the maximum of the column's type.
+# The options that are numbers: the minimum of each, and the maximum of the column's type.
 NUMBERS = {
-    "weight": ("A weight", 1, 2**15 - 1),
-    "max_projects": ("The most databases", 0, 2**31 - 1),
-    "max_snapshots": ("The most backups at once", 0, 2**15 - 1),
+    "weight": (1, 2**15 - 1),
+    "max_projects": (0, 2**31 - 1),
+    "max_snapshots": (0, 2**15 - 1),
 }
 
 
@@ -150,12 +150,12 @@ def _check_name(name: str) -> None:
 
 def _fields(options: dict[str, Any]) -> dict[str, object]:
     fields: dict[str, object] = {}
-    for name, (what, least, most) in NUMBERS.items():
+    for name, (least, most) in NUMBERS.items():
         if (number := options[name]) is None:
             continue
         if not least <= number <= most:
-            from_least = "1" if least else "0 (no limit)"
-            raise CommandError(f"{what} is a number from {from_least} to {most}.")
+            option, lowest = name.replace("_", "-"), "1" if least else "0 (no limit)"
+            raise CommandError(f"--{option} must be from {lowest} to {most}.")
         fields[name] = number or None
     if options.get("open") or options.get("close"):
         fields["is_open"] = bool(options["open"])
