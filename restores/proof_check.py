@@ -196,7 +196,7 @@ def count_blocks(connection: Connection) -> int:
 
 
 class ProofProgress:
-    """Reports a comparison's progress, until `start` as that of indexing."""
+    """Reports a comparison's progress; before `start`, as part of indexing."""
 
     def __init__(self, manifest: Manifest, on_progress: OnProgress) -> None:
         self._on_progress, self._is_started = on_progress, False

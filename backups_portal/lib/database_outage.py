@@ -12,7 +12,7 @@ DJANGO_ERRORS = (OperationalError, InterfaceError, InternalError)
 DRIVER_ERRORS = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 # What is wrong with a server that answers, by SQLSTATE or its class (PostgreSQL, Appendix A).
 FAULTS = {
-    # A replica, after its primary was replaced, or a server that was set to read only.
+    # A replica, for example after a failover, or a server that was set to read-only.
     "25006": "accepts no changes right now",
     # A session was idle in a transaction, or its transaction took too long.
     "25P03": "ended the connection",
@@ -30,7 +30,7 @@ LIMITS = {
     "53400": "allows less temporary space than this takes: ask for less at a time",
     "57014": "took too long: ask for less at a time",
 }
-# INSTALLATION_KEY is wrong until the operator puts the right one back: the log names it.
+# For a wrong INSTALLATION_KEY, until the operator restores the right one; the log names it.
 SEALED = "cannot be read right now"
 
 

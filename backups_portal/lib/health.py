@@ -80,7 +80,7 @@ def database_answers() -> bool:
         log.error("the database does not answer", error=error)
         return False
     if is_read_only:
-        log.error("the database accepts no changes: it is a replica, or set to read only")
+        log.error("the database accepts no changes: it is a replica, or set to read-only")
     return not is_read_only
 
 

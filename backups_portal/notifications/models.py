@@ -16,9 +16,9 @@ from backups_portal.projects.models import Project
 from backups_portal.ui import moments
 
 REMINDER_DAYS = 7
-# What is sealed in a row of settings.
+# The purposes for which values of the settings are sealed.
 WEBHOOK_URL = "webhook url"
-WEBHOOK_SECRET = "webhook secret"  # noqa: S105 - names what is sealed, is no secret
+WEBHOOK_SECRET = "webhook secret"  # noqa: S105 - names what is sealed, and is not a secret
 HEARTBEAT_URL = "heartbeat url"
 
 

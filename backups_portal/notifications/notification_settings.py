@@ -150,7 +150,7 @@ def request_test(*, project: Project, actor: Account) -> list[UUID]:
     """
     if seconds := TESTS.take(str(project.pk)):
         raise NotificationsRefusedError(
-            f"Too many tests were sent. Try again in {minutes(seconds)} minutes."
+            f"Too many test messages were sent. Try again in {minutes(seconds)} minutes."
         )
     with transaction.atomic():
         hold_right(actor, Permission.MANAGE_NOTIFICATIONS, project)

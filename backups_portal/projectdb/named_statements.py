@@ -11,7 +11,7 @@ def execute_named(
     """Execute statements one by one, with names in place of their braces.
 
     Args:
-        names: Texts become quoted identifiers; composed SQL is inserted as it is.
+        names: Strings become quoted identifiers; composed SQL is inserted as it is.
     """
     parts = {
         key: sql.Identifier(name) if isinstance(name, str) else name for key, name in names.items()

@@ -35,7 +35,7 @@ DEFAULT_NAME = "main"
 # A server that takes longer to accept a connection is useless.
 CHECK_SECONDS = 5
 CHECKS_AT_ONCE = 16
-READ_ONLY = "It accepts no changes: it is a replica, or set to read only."
+READ_ONLY = "It accepts no changes: it is a replica, or set to read-only."
 # Missing databases that a refusal names.
 NAMED = 5
 

@@ -101,7 +101,7 @@ def marker_path(pk: uuid.UUID) -> str:
 
 
 class ImportLineJob(LeasedJob[CsvRequest]):
-    """An attempt at the line of an import whose process is gone."""
+    """An attempt to write the line of an import whose process has died."""
 
     name = "import_line"
     shown_errors = (psycopg.Error,)
