@@ -28,6 +28,7 @@ from backups_portal.notifications.models import (
 from backups_portal.notifications.webhook_signature import new_secret
 from backups_portal.projects.access import Permission, hold_right
 from backups_portal.projects.models import Project
+from backups_portal.ui.formats import count
 
 TESTS = Limit("notification-tests", tries=10, seconds=60 * 60)
 NOWHERE = "none"
@@ -150,7 +151,7 @@ def request_test(*, project: Project, actor: Account) -> list[UUID]:
     """
     if seconds := TESTS.take(str(project.pk)):
         raise NotificationsRefusedError(
-            f"Too many test messages were sent. Try again in {minutes(seconds)} minutes."
+            f"Too many test messages were sent. Try again in {count(minutes(seconds), 'minute')}."
         )
     with transaction.atomic():
         hold_right(actor, Permission.MANAGE_NOTIFICATIONS, project)

@@ -15,6 +15,7 @@ from standardwebhooks import Webhook
 from backups_portal.accounts.models import Account
 from backups_portal.audit.audit_log import details_in_words
 from backups_portal.audit.models import AuditEvent
+from backups_portal.lib.limits import Limit
 from backups_portal.notifications import tasks
 from backups_portal.notifications.delivery import deliver
 from backups_portal.notifications.models import (
@@ -223,6 +224,13 @@ class TestTest:
         text = browser.post(f"{PAGE}test/", follow=True).content.decode()
         assert "Try again in" in text
         assert Delivery.objects.count() == TESTS.tries
+
+    def test_a_wait_of_a_minute_is_in_the_singular(
+        self, browser: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Limit, "take", lambda *_: 30)
+        text = browser.post(f"{PAGE}test/", follow=True).content.decode()
+        assert "Try again in 1 minute." in text
 
 
 class TestList:
