@@ -10,7 +10,7 @@ from backups_portal.audit.models import AuditEvent
 from backups_portal.evidence.evidence_period import DAY, Period
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projects.due_times import parse_time, run_on
-from backups_portal.projects.models import MainDatabase, snapshot_of_settings
+from backups_portal.projects.models import MainDatabase, plain_settings
 
 ACTION = "settings.changed"
 SCHEDULE = ("backup_time", "backup_time_zone")
@@ -83,7 +83,7 @@ class SettingsHistory:
 
 def settings_history(database: MainDatabase, period: Period) -> SettingsHistory:
     """Derive a period's settings from the current ones, in one query."""
-    at_start, at_end = snapshot_of_settings(database), snapshot_of_settings(database)
+    at_start, at_end = plain_settings(database), plain_settings(database)
     changes: deque[SettingsChange] = deque(maxlen=MAX_CHANGES)
     total = 0
     # Newest first, because each event has the settings before it.

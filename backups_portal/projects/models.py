@@ -261,7 +261,7 @@ class MainDatabase(models.Model):
         return is_zone(self.backup_time_zone)
 
 
-def snapshot_of_settings(database: MainDatabase) -> dict[str, object]:
+def plain_settings(database: MainDatabase) -> dict[str, object]:
     """Return the settings as plain values, for the audit log and the API."""
     return {
         "backup_time": f"{database.backup_time:%H:%M}",

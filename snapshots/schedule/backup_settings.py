@@ -12,7 +12,7 @@ from backups_portal.audit.recorder import record
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.access import Permission, hold_right
 from backups_portal.projects.due_times import last_run, parse_time, parse_zone, plan_run
-from backups_portal.projects.models import MainDatabase, Project, snapshot_of_settings
+from backups_portal.projects.models import MainDatabase, Project, plain_settings
 from snapshots.errors import SettingsRefusedError
 from snapshots.models import Snapshot
 from snapshots.schedule.edit_conflicts import backup_settings_of, only_meant
@@ -61,7 +61,7 @@ def change_backup_settings(
 
 
 def _save(row: MainDatabase, actor: Account, wanted: dict[str, Any], now: datetime) -> None:
-    before = snapshot_of_settings(row)
+    before = plain_settings(row)
     changed = {name for name, value in wanted.items() if getattr(row, name) != value}
     if not changed:
         return
@@ -179,7 +179,7 @@ def _read_time(value: str | time) -> time:
 
 
 def _record(row: MainDatabase, actor: Account, before: dict[str, Any]) -> None:
-    after = snapshot_of_settings(row)
+    after = plain_settings(row)
     record(
         action="settings.changed",
         actor=actor,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
-from backups_portal.projects.models import MainDatabase, snapshot_of_settings
+from backups_portal.projects.models import MainDatabase, plain_settings
 from snapshots.errors import SettingsChangedMeanwhileError
 
 LABELS = {field.name: str(field.verbose_name) for field in MainDatabase._meta.fields}
@@ -47,7 +47,7 @@ def backup_settings_of(row: MainDatabase) -> RecordedSettings:
     return RecordedSettings(
         project_id=row.pk,
         action="settings.changed",
-        values={name: getattr(row, name) for name in snapshot_of_settings(row)},
+        values={name: getattr(row, name) for name in plain_settings(row)},
         labels=LABELS,
         in_words=_in_words,
     )

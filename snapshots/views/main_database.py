@@ -14,7 +14,7 @@ from backups_portal.projects.access import Permission
 from backups_portal.projects.database_size import database_size
 from backups_portal.projects.due_times import runs_from
 from backups_portal.projects.errors import DatabaseUnreachableError
-from backups_portal.projects.models import MainDatabase, snapshot_of_settings
+from backups_portal.projects.models import MainDatabase, plain_settings
 from backups_portal.ui.charts import trend
 from snapshots.forms import BackupSettingsForm
 from snapshots.reports.database_growth import growth_of
@@ -71,7 +71,7 @@ class MainDatabaseView(SettingsView):
         )
 
     def current(self) -> dict[str, object]:
-        return snapshot_of_settings(self.project.main_database)
+        return plain_settings(self.project.main_database)
 
     def change(self, form: BackupSettingsForm) -> HttpResponse:
         database = self.project.main_database

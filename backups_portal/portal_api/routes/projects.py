@@ -13,7 +13,7 @@ from backups_portal.portal_api.preconditions import check_preconditions
 from backups_portal.portal_api.problem_details import ProblemError
 from backups_portal.portal_api.result_pages import Page, Pages, cut
 from backups_portal.portal_api.token_auth import ApiRequest, Needs
-from backups_portal.projects.models import MainDatabase, Membership, snapshot_of_settings
+from backups_portal.projects.models import MainDatabase, Membership, plain_settings
 from backups_portal.ui.curl_examples import example
 from snapshots.retention.retention_preview import Shortening, preview_shortening
 from snapshots.schedule.backup_settings import change_backup_settings
@@ -133,5 +133,5 @@ def _preview(shortening: Shortening) -> dict[str, object]:
 
 def _settings(database: MainDatabase) -> schemas.Settings:
     return schemas.Settings.model_validate(
-        {**snapshot_of_settings(database), "next_backup_at": database.next_snapshot_at}
+        {**plain_settings(database), "next_backup_at": database.next_snapshot_at}
     )
