@@ -334,12 +334,12 @@ class TransferJob(LeasedJob[Transfer]):
                     self.row,
                     self.row.requested_by,
                     reason=str(fields.get("reason", "")),
-                    **_told_settings(fields.get("report")),
+                    **_counted_settings(fields.get("report")),
                 )
 
 
-def _told_settings(report: object) -> dict[str, str]:
-    """Say of how many devices tags and parameters were brought back, or put back."""
+def _counted_settings(report: object) -> dict[str, str]:
+    """Count the devices whose tags and parameters were brought or put back."""
     ended: JsonObject = report if isinstance(report, dict) else {}
     part = ended.get("undone") or ended.get("summary") or {}
     devices = part.get("device_settings")

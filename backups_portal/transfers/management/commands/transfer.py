@@ -115,17 +115,17 @@ class Command(OperatorCommand):
                 f" {count(undone['resources'], 'resource')} removed,"
                 f" {count(undone['restored'], 'replaced record')} put back."
                 f" {count(undone['left'], 'record')} changed since then and stayed."
-                f" {_told_settings(undone, 'put back')}".rstrip()
+                f" {_settings_sentence(undone, 'put back')}".rstrip()
             )
             for item in undone["kept"]:
-                self.stdout.write(_told_kept(item))
+                self.stdout.write(_kept_sentence(item))
         else:
             summary = transfer.summary
             equal = "Both sides agree." if summary.get("is_equal") else "The sides differ."
             moved = f"Moved {summary['stored']:,} of {count(summary['chosen'], 'record')} in"
             parts = (
                 f"{moved} {summary['seconds']} s." if transfer.chosen().moves_records else "",
-                _told_settings(summary, "brought back"),
+                _settings_sentence(summary, "brought back"),
                 equal,
             )
             self.stdout.write(
@@ -162,12 +162,12 @@ def _between(transfer: Transfer, source: Project, target: Project) -> Transfer:
     return transfer
 
 
-def _told_settings(part: JsonObject, verb: str) -> str:
+def _settings_sentence(part: JsonObject, verb: str) -> str:
     devices = part.get("device_settings")
     return f"Tags and parameters of {count(devices, 'device')} {verb}." if devices else ""
 
 
-def _told_kept(item: JsonObject) -> str:
+def _kept_sentence(item: JsonObject) -> str:
     what, stay = f"{item['kind']} {item['id']}", "stays"
     if item["kind"] == SETTINGS:
         what, stay = f"Tags and parameters of {item['name'] or 'device'} {item['id']}", "stay"
