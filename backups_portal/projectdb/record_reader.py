@@ -121,7 +121,7 @@ def read_page(
 def read_each(
     connection: Connection, device: Device, selection: Selection, *, limit: int
 ) -> list[str]:
-    """Read `limit` records of each variable as JSON, MAX_TOGETHER + 1 in all."""
+    """Read `limit` records per variable as JSON, MAX_TOGETHER + 1 at most."""
     found = [
         find(group, selection, columns=COLUMNS, window=Window(limit), name=f"v{number}s")
         for number, group in enumerate(by_variable(device.series))
