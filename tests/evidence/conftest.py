@@ -20,10 +20,14 @@ from tests import factories
 ZONE = "Europe/Berlin"
 NOW = datetime(2026, 11, 29, 9, tzinfo=UTC)
 FOUNDED = datetime(2026, 9, 30, 12, tzinfo=UTC)
-HOUR = timedelta(hours=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+# The first day of the quarter, and today in Berlin.
+FIRST, TODAY = date(2026, 10, 1), date(2026, 11, 29)
+# 02:00 in Berlin.
+RUN = datetime(2026, 11, 3, 1, tzinfo=UTC)
 # A day in winter time.
 BAD = date(2026, 11, 3)
-Q4 = Period(date(2026, 10, 1), date(2026, 12, 31), ZONE)
+Q4 = Period(FIRST, date(2026, 12, 31), ZONE)
 
 
 @pytest.fixture

@@ -15,9 +15,13 @@ from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Hold, Snapshot
 from tests.evidence.conftest import (
     BAD,
+    DAY,
+    FIRST,
     FOUNDED,
     HOUR,
     NOW,
+    RUN,
+    TODAY,
     ZONE,
     backup,
     changed,
@@ -28,11 +32,6 @@ from tests.evidence.conftest import (
 )
 
 pytestmark = pytest.mark.django_db
-FIRST = date(2026, 10, 1)
-TODAY = date(2026, 11, 29)
-DAY = timedelta(days=1)
-# 02:00 in Berlin.
-RUN = datetime(2026, 11, 3, 1, tzinfo=UTC)
 
 
 def kinds(report: Report) -> dict[date, str]:

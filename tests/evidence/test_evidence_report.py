@@ -22,9 +22,13 @@ from snapshots.models import Snapshot
 from tests import factories
 from tests.evidence.conftest import (
     BAD,
+    DAY,
+    FIRST,
     HOUR,
     NOW,
     Q4,
+    RUN,
+    TODAY,
     ZONE,
     backup,
     changed,
@@ -35,11 +39,6 @@ from tests.evidence.conftest import (
 )
 
 pytestmark = pytest.mark.django_db
-FIRST = date(2026, 10, 1)
-TODAY = date(2026, 11, 29)
-DAY = timedelta(days=1)
-# 02:00 in Berlin.
-RUN = datetime(2026, 11, 3, 1, tzinfo=UTC)
 
 
 def test_settings_are_those_of_the_period_with_who_changed_them(project: Project) -> None:
