@@ -178,11 +178,8 @@ def judge(samples: Samples, goals: Sequence[Goal]) -> list[Line]:
 def prepared() -> Iterator[tuple[Cluster, Machine, Say]]:
     """Start a cluster; yield it, the state of the idle machine, and a progress function."""
     with running_cluster() as cluster:
-        yield cluster, Machine.now(cluster.version), progress()
-
-
-def progress() -> Say:
-    return partial(Console(stderr=True).print, markup=False)
+        say = partial(Console(stderr=True).print, markup=False)
+        yield cluster, Machine.now(cluster.version), say
 
 
 def console_of(options: argparse.Namespace) -> Console:

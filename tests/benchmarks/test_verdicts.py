@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks import api, schedule
+from tests.benchmarks import api, lookinside, schedule
 from tests.benchmarks.difference import measure
 from tests.benchmarks.engine import __main__ as engine
 from tests.benchmarks.engine.profiling import PROBES, Clock, locate
@@ -134,6 +134,18 @@ def test_each_case_of_a_comparison_differs_as_it_says() -> None:
     assert result["the newest day"]["devices"] == 50
     assert result["every hundredth cell"]["days"] == 10
     assert result["everything"]["days"] == 20
+
+
+def test_looking_inside_finds_what_is_there() -> None:
+    size = lookinside.Size(rows=20_000, devices=10, variables=4, days=5)
+    result = lookinside.measure(size)
+    a_day = lookinside.A_DAY
+    for place in ("folder", "folder, encrypted", "S3 on loopback"):
+        assert result[f"first page of records, {place}"]["found"] == lookinside.LINES
+        assert a_day < result[f"chart, {place}"]["found"] <= a_day * size.days
+        rows = (a_day + size.each * (size.variables - 1)) * size.days
+        assert result[f"variables, {place}"]["found"] == rows
+        assert result[f"CSV, {place}"]["found"] > 50 * rows
 
 
 @pytest.mark.parametrize("place", [place for _, place in PROBES])

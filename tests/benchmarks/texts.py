@@ -56,8 +56,7 @@ def measure(server: str, kind: str, megabytes: int, length: int) -> dict[str, fl
             rows = max(1, megabytes * 1_000_000 * 10 // (9 * length))
             statement = (TEXTS + FILL[kind]).encode()
             connection.execute(statement, {"length": length, "count": rows})
-        with measured("start"):
-            pass
+        samples.record("start", peak_bytes=own_peak_bytes())
         with measured("snapshot"):
             manifest = Backups(source, storage).take()
         with measured("restore"):
@@ -73,11 +72,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--kind", choices=sorted(FILL), default="text")
     parser.add_argument("--megabytes", type=int, default=200)
     parser.add_argument("--length", type=int, default=2_000, help="bytes of the longest text")
-    parser.add_argument("--server", default="", help="use this server instead of a new one")
     options = parser.parse_args(arguments)
-    with ExitStack() as stack:
-        server = options.server or stack.enter_context(running_cluster()).url
-        found = measure(server, options.kind, options.megabytes, options.length)
+    with running_cluster() as cluster:
+        found = measure(cluster.url, options.kind, options.megabytes, options.length)
     sys.stdout.write(json.dumps(found) + "\n")
 
 
