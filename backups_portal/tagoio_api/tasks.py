@@ -14,7 +14,7 @@ QUEUED_AS = "backups_portal.api.tasks"
 
 
 @app.task(name=f"{QUEUED_AS}.export_file", bind=True)
-def export_file(
+def export_file(  # noqa: PLR0913 - the six of those messages, and the task itself
     self: "Task[Any, None]",
     project_id: str,
     device_id: str,

@@ -42,15 +42,28 @@ class Copied:
     healed: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True)
+class CopyListener:
+    """Callbacks that follow a snapshot while it is copied.
+
+    Attributes:
+        on_object: Called from the copying threads before each object; its exceptions end the run.
+        on_publish: The same, before the manifest is written.
+        on_write: Called before something is written, but not before each object.
+    """
+
+    on_object: Callable[[], None] = lambda: None
+    on_publish: Callable[[], None] = lambda: None
+    on_write: Callable[[], None] = lambda: None
+
+
 def copy_snapshot(
     source: Storage,
     target: Storage,
     record: ManifestRecord,
+    listener: CopyListener,
     *,
     trusted: Collection[str] | None,
-    on_object: Callable[[], None],
-    on_publish: Callable[[], None],
-    on_write: Callable[[], None] = lambda: None,
 ) -> Copied:
     """Copy every object of a snapshot that the target lacks.
 
@@ -58,16 +71,13 @@ def copy_snapshot(
         record: What the manifest must match, in both storages.
         trusted: Names of objects that were read back from the target when they were written, and
             are skipped while their size is right; None: every object is read again.
-        on_object: Called from the copying threads before each object; its exceptions end the run.
-        on_publish: The same, before the manifest is written.
-        on_write: Called before something is written, but not before each object.
 
     Raises:
         EngineError: a storage is away, or the source does not have what was recorded.
     """
     manifest = record.load(source)
     written = copy_keys(
-        source, target, manifest.project_id, compare=trusted is None, on_write=on_write
+        source, target, manifest.project_id, compare=trusted is None, on_write=listener.on_write
     )
     listed = {item.key: item.size for item in target.list(segment_folder(manifest.project_id))}
 
@@ -76,23 +86,23 @@ def copy_snapshot(
         return is_trusted and listed.get(item.key) in target.sizes(item.bytes)
 
     def is_lacking(_: None, item: Segment) -> bool:
-        on_object()
+        listener.on_object()
         return item.key not in listed or not is_intact(target, item)
 
     def copy(_: None, item: Segment) -> int:
-        on_object()
+        listener.on_object()
         return _copy_object(source, target, item)
 
     unsure = [item for item in manifest.objects.values() if not is_sure(item)]
     lacking = run_parallel(unsure, is_lacking, workers=COPIERS, resource=nullcontext)
     wanted = [item for item, lacks in zip(unsure, lacking, strict=True) if lacks]
     if wanted:
-        on_write()
+        listener.on_write()
     sizes = run_parallel(wanted, copy, workers=COPIERS, resource=nullcontext)
     written |= {item.key: size for item, size in zip(wanted, sizes, strict=True)}
-    on_publish()
+    listener.on_publish()
     if trusted is not None or not _has_manifest(target, record, manifest):
-        on_write()
+        listener.on_write()
         written[record.key] = _copy_manifest(source, target, record, manifest)
     known = {*listed, *(trusted or ())}
     names = frozenset(written)

@@ -1,7 +1,7 @@
 """Take a snapshot: first segments, then the manifest; marks go last."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import UUID
@@ -132,27 +132,21 @@ def take_snapshot(source: Source, destination: Destination, listener: Listener) 
 def _take(source: Source, destination: Destination, listener: Listener) -> Manifest:
     with open_instant(source.dsn, clock=source.clock) as (connection, instant):
         check_schema(instant)
-        columns, storage = kept_columns(instant), destination.storage
+        storage = destination.storage
         resources = read_few(source.dsn, connection, instant)
         devices = resources.series_devices() if resources else note_series(connection)
-        same = resources.same_as(source.base, columns) if resources and source.base else ()
+        same: Collection[str] = ()
+        if resources and source.base:
+            same = resources.same_as(source.base, kept_columns(instant))
         instant, base = find_start(connection, storage, source.base, instant, devices, same)
         reading = plan_snapshot(connection, instant, base, full=source.full, same=same)
-        run = _Run(
-            destination,
-            listener,
-            _open_store(source, destination, listener, reading),
-            columns=columns,
-            devices=devices,
-            resources=resources,
-            rows_total=reading.plan.rows
-            + instant.estimate_rows(table.name for table in RESOURCE_TABLES),
-        )
-        segments = run.read_all(source, reading, connection)
+        segment_store = _open_store(source, destination, listener, reading)
+        run = _Run(destination, listener, segment_store, reading, devices, resources)
+        segments = run.read_all(source, connection)
         if reading.base is not None:
             _check_counts(reading.base, reading.instant, segments)
         run.reach(Step.DESCRIBING)
-        manifest = run.describe(connection, reading, segments)
+        manifest = run.describe(connection, segments)
         run.reach(Step.PUBLISHING)
         manifest = _publish(storage, manifest)
         run.reach(Step.LOCKING)
@@ -203,19 +197,19 @@ class _Run:
         destination: Destination,
         listener: Listener,
         segment_store: SegmentStore,
-        *,
-        columns: dict[str, tuple[str, ...]],
+        reading: Reading,
         devices: SeriesDevices,
         resources: Resources | None,
-        rows_total: int,
     ) -> None:
         self._destination = destination
         self._listener = listener
         self._segment_store = segment_store
-        self._columns = columns
+        self._reading = reading
+        self._columns = kept_columns(reading.instant)
         self._devices = devices
         self._resources = resources
-        self._rows_total = rows_total
+        estimate = reading.instant.estimate_rows(table.name for table in RESOURCE_TABLES)
+        self._rows_total = reading.plan.rows + estimate
         self._rows_done = self._bytes_done = 0
         self._lock = threading.Lock()
         self._cells: list[pa.Table] = []
@@ -223,7 +217,7 @@ class _Run:
         self._notes = DeviceNotes()
         self._kept = keep_nothing()
 
-    def read_all(self, source: Source, reading: Reading, connection: Connection) -> list[Segment]:
+    def read_all(self, source: Source, connection: Connection) -> list[Segment]:
         """Store what has to be read; return all segments, including reused ones.
 
         Args:
@@ -234,6 +228,7 @@ class _Run:
                 cannot be used.
         """
         tables = tuple(table for table in RESOURCE_TABLES if table.name in self._columns)
+        reading = self._reading
         jobs = plan_jobs(reading, tables)
         counted = sum(job.chunks.rows for job in jobs if isinstance(job, CountJob))
         reader = partial(open_reader, source.dsn, reading.instant, free=[connection])
@@ -245,15 +240,14 @@ class _Run:
         segments = [segment for part in read for segment in part]
         return sorted([*segments, *reading.plan.reused], key=_load_order)
 
-    def describe(
-        self, connection: Connection, reading: Reading, segments: list[Segment]
-    ) -> Manifest:
+    def describe(self, connection: Connection, segments: list[Segment]) -> Manifest:
         """Store the contents that describe the segments, and build the manifest."""
-        project_id, instant = self._destination.project_id, reading.instant
+        project_id = self._destination.project_id
+        reading, instant = self._reading, self._reading.instant
         excluded = note_excluded(connection, instant, segments)
         contents = [
             *self._store_cells(),
-            *(self._kept.same or [self._store_devices(connection, reading)]),
+            *(self._kept.same or [self._store_devices(connection)]),
             self._store_whole(EXCLUDED, rows_table(EXCLUDED, excluded)),
         ]
         stored = [item.key for item in [*segments, *contents] if not item.inline]
@@ -330,13 +324,13 @@ class _Run:
         self._count(segment.rows, segment.logical_bytes)
         return segment
 
-    def _store_devices(self, connection: Connection, reading: Reading) -> Segment:
+    def _store_devices(self, connection: Connection) -> Segment:
         """Store the devices, inline if they are few, because they change daily."""
         devices = note_devices(
             connection,
             self._notes,
             base=self._kept.devices,
-            read=reading.plan.read,
+            read=self._reading.plan.read,
             edges=self._edges.edges(),
         )
         encoded = encode_rows(self._destination.project_id, DEVICES, devices)

@@ -14,7 +14,7 @@ from backups_portal.lib.leases import LeaseQuerySet, message_counts_for
 from backups_portal.lib.loggers import get_logger
 from snapshots.engine.errors import EngineError, StorageError
 from snapshots.engine.fallback_storage import is_away
-from snapshots.engine.snapshot_copy import Copied
+from snapshots.engine.snapshot_copy import Copied, CopyListener
 from snapshots.engine.snapshot_copy import copy_snapshot as copy_objects
 from snapshots.engine.storage import Storage, place_of
 from snapshots.integrity.damage import note_healed_copy
@@ -193,9 +193,8 @@ class CopyJob(LeasedJob[SnapshotCopy]):
             source,
             target,
             record_of(row.snapshot),
+            CopyListener(on_object=self.heartbeat.check, on_publish=self.renew),
             trusted=_trusted(last, target) if _may_trust(row) else None,
-            on_object=self.heartbeat.check,
-            on_publish=self.renew,
         )
         lock_copied(row.snapshot, target, copied.written, last, on_object=self.heartbeat.check)
         return copied

@@ -8,7 +8,7 @@ from django.utils import timezone
 from backups_portal.lib.loggers import get_logger
 from snapshots.engine.errors import EngineError, StorageError
 from snapshots.engine.fallback_storage import StorageWithCopy
-from snapshots.engine.snapshot_copy import Copied, copy_snapshot
+from snapshots.engine.snapshot_copy import Copied, CopyListener, copy_snapshot
 from snapshots.engine.storage import Storage
 from snapshots.integrity.orphan_objects import unswept
 from snapshots.integrity.recorded_manifests import record_of
@@ -41,11 +41,12 @@ def repair(snapshot: Snapshot) -> Copied:
             second,
             first,
             record_of(snapshot),
+            # No other process does this, so there is no lease to check before each object.
+            CopyListener(
+                on_publish=lambda: _check_wanted(snapshot.pk),
+                on_write=lambda: _note_repair(snapshot.pk),
+            ),
             trusted=None,
-            # No other process does this, so there is no lease to check.
-            on_object=lambda: None,
-            on_publish=lambda: _check_wanted(snapshot.pk),
-            on_write=lambda: _note_repair(snapshot.pk),
         )
     if repaired.written:
         forget_locks(snapshot.project_id)
