@@ -12,6 +12,7 @@ from psycopg import Connection
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.thread_pool import check_stopped
 from backups_portal.projectdb.catalogue import BY_NAME, VARIABLE, Table
+from backups_portal.ui.formats import count
 from restores.build_steps import Step
 from snapshots.engine.digest import Digest, Words, row_words, words_digest
 from snapshots.engine.errors import EngineError
@@ -175,12 +176,13 @@ class Comparison:
             if found.rows != promised.rows:
                 raise ProofError(
                     f"The restored database differs from the backup: {_place(promised)} has "
-                    f"{found.rows} rows, but the backup recorded {promised.rows}."
+                    f"{count(found.rows, 'row')}, but the backup recorded {promised.rows:,}."
                 )
             if found.digest != promised.digest:
                 raise ProofError(
-                    f"The restored database differs from the backup: among the {found.rows} rows "
-                    f"of {_place(promised)} some differ from what the backup recorded."
+                    f"The restored database differs from the backup: among the "
+                    f"{count(found.rows, 'row')} of {_place(promised)} some differ from what the "
+                    "backup recorded."
                 )
 
 

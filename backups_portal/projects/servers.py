@@ -133,9 +133,10 @@ def check_address(name: str, url: str) -> None:
     missing = sorted(held - {str(database) for database, is_owned in rows if is_owned})
     if missing:
         shown = ", ".join(missing[:NAMED]) + (" …" if len(missing) > NAMED else "")
+        they = "is not there, or belongs" if len(missing) == 1 else "are not there, or belong"
         raise ServerRefusedError(
-            f"{len(missing)} of {len(held)} databases of “{name}” are not there, or belong "
-            f"to another role: {shown}."
+            f"{len(missing)} of {count(len(held), 'database')} of “{name}” {they} to another role: "
+            f"{shown}."
         )
     # Under two names, a server would have twice its limits and be chosen twice as often.
     others = projects.exclude(server__name=name).filter(database__in=[row[0] for row in rows])

@@ -187,7 +187,7 @@ class _Run:
         if others:
             notes.append(f"; {count(others, 'record')} without a number")
         if not outside:
-            return Outcome.PASSED, f"{numbers:,} values, {span}{''.join(notes)}"
+            return Outcome.PASSED, f"{count(numbers, 'value')}, {span}{''.join(notes)}"
         newest = f"the last of them on {day_and_time(last)} UTC"
         found = f"{outside:,} of {numbers:,} values outside, {newest}; values {span}"
         return Outcome.FAILED, found + "".join(notes)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from backups_portal.ui.formats import day_and_time
+from backups_portal.ui.formats import count, day_and_time
 from snapshots.engine.errors import DamagedSnapshotError, UnsupportedFormatError
 from snapshots.engine.manifest import CHANGED, Manifest
 from snapshots.engine.storage import Storage
@@ -82,7 +82,7 @@ class ManifestRecord:
         for table, rows in self.table_rows:
             if found.pop(table, 0) != rows:
                 has = manifest.table_rows.get(table, 0)
-                yield f"it has {has:,} rows of {table}, but {rows:,} were recorded"
+                yield f"it has {count(has, 'row')} of {table} instead of {rows:,}"
         if self.table_rows and found:
             yield f"it has rows of {min(found)}, of which none were recorded"
         for name, recorded, has in (

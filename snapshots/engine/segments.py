@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from backups_portal.ui.formats import count
 from snapshots.engine.digest import Digest
 from snapshots.engine.errors import DamagedSnapshotError
 from snapshots.engine.layout import segment_key
@@ -168,8 +169,8 @@ def read_segment(storage: Storage, segment: Segment) -> pa.Table:
         ) from error
     if table.num_rows != segment.rows:
         raise DamagedSnapshotError(
-            f"A part of this backup ({segment.table}) holds {table.num_rows} rows, but "
-            f"{segment.rows} were recorded."
+            f"A part of this backup ({segment.table}) holds {count(table.num_rows, 'row')} instead "
+            f"of {segment.rows:,}."
         )
     return table
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from backups_portal.projectdb.catalogue import VARIABLE_COLUMNS
 from backups_portal.projectdb.columns import arrow_type
+from backups_portal.ui.formats import count
 from snapshots.engine.errors import DamagedSnapshotError
 from snapshots.engine.manifest import Segment
 from snapshots.engine.pg_timestamps import DAY, EPOCH, FIRST_CHUNK, LAST_CHUNK
@@ -181,8 +182,8 @@ class _File:
         rows = self._file.metadata.num_rows
         if rows != segment.rows:
             raise DamagedSnapshotError(
-                f"A part of this backup ({segment.table}) holds {rows} rows, but {segment.rows} "
-                "were recorded."
+                f"A part of this backup ({segment.table}) holds {count(rows, 'row')} instead of "
+                f"{segment.rows:,}."
             )
 
     def groups(self, numbers: Numbers) -> Iterator[int]:

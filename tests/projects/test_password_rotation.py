@@ -123,7 +123,8 @@ def test_a_server_without_the_projects_databases_is_refused(
     cluster: Cluster, project: Project
 ) -> None:
     """A new, empty server is reached if the host name is moved too early."""
-    sentence = f"1 of 1 databases of “main” are not there.*{project.database}. Nothing was changed"
+    missing = "1 of 1 database of “main” is not there, or belongs to another role: "
+    sentence = f"{missing}{project.database}. Nothing was changed"
     for command in ("set", "add"):
         with pytest.raises(CommandError, match=sentence):
             call_command(

@@ -15,6 +15,7 @@ from backups_portal.portal_api.result_pages import Page, Pages, cut
 from backups_portal.portal_api.token_auth import ApiRequest, Needs
 from backups_portal.projects.models import MainDatabase, Membership, plain_settings
 from backups_portal.ui.curl_examples import example
+from backups_portal.ui.formats import count
 from snapshots.retention.retention_preview import Shortening, preview_shortening
 from snapshots.schedule.backup_settings import change_backup_settings
 
@@ -114,7 +115,7 @@ def _check_deletion(database: MainDatabase, days: int) -> None:
     if shortening is not None:
         raise ProblemError(
             HTTPStatus.CONFLICT,
-            f"Keeping backups for {days} days deletes {shortening.count} of them. "
+            f"Keeping backups for {count(days, 'day')} deletes {shortening.count} of them. "
             "Send accept_deletion: true to agree.",
             code="deletes_backups",
             preview=_preview(shortening),

@@ -154,8 +154,8 @@ CASES = {
     ),
     "only text": (between(0, 1, "text"), NOT_RUN, "none of its 1 records holds a number"),
     "no such variable": (between(0, 1, "x"), NOT_RUN, "this backup has no such variable"),
-    "a long name": (between(0, 1, LONG), PASSED, "1 values, from 1 to 1"),
-    "a quoted name": (between(0, 1, QUOTED, OTHER), PASSED, "1 values, from 1 to 1"),
+    "a long name": (between(0, 1, LONG), PASSED, "1 value, from 1 to 1"),
+    "a quoted name": (between(0, 1, QUOTED, OTHER), PASSED, "1 value, from 1 to 1"),
     "of a newer version": (
         Check(kind="fewer"),
         NOT_RUN,
