@@ -22,7 +22,7 @@ from backups_portal.projects.models import Invitation, MainDatabase, Membership,
 from backups_portal.transfers.models import Transfer
 from restores.models import Proof, Restore
 from snapshots.engine.errors import StorageError
-from snapshots.engine.layout import keys_folder
+from snapshots.engine.object_sweep import destroy_project
 from snapshots.models import Hold, Snapshot, SnapshotCopy
 from snapshots.replication.copy_sweep import destroy_copies
 from snapshots.storages.storage_marker import right_storage
@@ -132,8 +132,4 @@ def _delete_backups(project: Project) -> bool:
 
 
 def _destroy_backups(project_id: UUID) -> None:
-    storage = right_storage()
-    # Delete the keys first: without them, nothing that remains can be read.
-    for folder in (keys_folder(project_id), f"{project_id}/"):
-        for item in storage.list(folder):
-            storage.delete(item.key)
+    destroy_project(right_storage(), project_id)

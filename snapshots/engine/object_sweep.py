@@ -11,7 +11,13 @@ from snapshots.engine.errors import (
     MissingObjectError,
     UnsupportedFormatError,
 )
-from snapshots.engine.layout import is_manifest, is_segment, manifest_folder, segment_folder
+from snapshots.engine.layout import (
+    is_manifest,
+    is_segment,
+    keys_folder,
+    manifest_folder,
+    segment_folder,
+)
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.manifest_record import ManifestRecord
 from snapshots.engine.storage import Storage
@@ -128,3 +134,11 @@ def _read_manifests(
         except UnsupportedFormatError:
             read.unsupported.append(key)
     return read
+
+
+def destroy_project(storage: Storage, project_id: UUID) -> None:
+    """Delete everything of a project from a storage; raise StorageError."""
+    # The keys go first: without them, nothing that remains can be read.
+    for folder in (keys_folder(project_id), f"{project_id}/"):
+        for item in storage.list(folder):
+            storage.delete(item.key)

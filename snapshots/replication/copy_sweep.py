@@ -16,8 +16,8 @@ from backups_portal.lib.advisory_locks import session_lock, wait_for_lock
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.loggers import get_logger
 from snapshots.engine.errors import StorageError
-from snapshots.engine.layout import keys_folder, manifest_folder
-from snapshots.engine.object_sweep import Swept, sweep
+from snapshots.engine.layout import manifest_folder
+from snapshots.engine.object_sweep import Swept, destroy_project, sweep
 from snapshots.engine.storage import Storage
 from snapshots.integrity.recorded_manifests import record_of
 from snapshots.models import Snapshot, SnapshotCopy
@@ -114,10 +114,7 @@ def destroy_copies(project_id: UUID) -> None:
     if second_is_away():
         # The sweep of the first storage calls this, and must not wait.
         raise StorageError(f"{SECOND} did not answer a short while ago.")
-    storage = right_copy_storage()
-    for folder in (keys_folder(project_id), f"{project_id}/"):
-        for item in storage.list(folder):
-            storage.delete(item.key)
+    destroy_project(right_copy_storage(), project_id)
     SnapshotCopy.objects.filter(snapshot__project=project_id).delete()
 
 
