@@ -7,9 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from backups_portal.lib import pgsession
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
 from snapshots.engine.contents_index import DEVICES, Device, DeviceCells, read_devices
 from snapshots.engine.errors import EngineError
@@ -17,18 +15,16 @@ from snapshots.engine.manifest import Manifest
 from snapshots.engine.pg_timestamps import EPOCH
 from snapshots.engine.segment_plan import ChunkRange
 from snapshots.engine.segments import check_columns, read_segment
-from snapshots.engine.source_database import source_errors
 from snapshots.engine.storage import Storage
 from snapshots.integrity.recorded_manifests import load_manifest
 from snapshots.models import Snapshot
+from snapshots.reports.current_database import current_database
 from snapshots.storages.configured_storages import reading_storage
 
 log = get_logger(__name__)
 
 # A search that finds more devices than this asks for a longer part of the name.
 MAX_DEVICES = 25
-# Counting all rows of a large device takes longer than a page may wait.
-TIMEOUT_MS = 3_000
 COUNT = """SELECT EXISTS (SELECT FROM device WHERE id = %(device)s), (SELECT count(*) FROM variable
     WHERE series_id IN (SELECT id FROM series WHERE device_id = %(device)s){days})"""
 OF_DAYS = " AND time >= %(first)s AND time < %(last)s::timestamptz + interval '24 hours'"
@@ -245,14 +241,7 @@ def _rows_now(
     }
     query = COUNT.format(days=OF_DAYS if bounds else "")
     try:
-        with (
-            source_errors(),
-            pgsession.connect(
-                project_dsn(project),
-                connect_timeout=5,
-                settings={"statement_timeout": str(TIMEOUT_MS)},
-            ) as connection,
-        ):
+        with current_database(project) as connection:
             row = connection.execute(query, {"device": device_id, **bounds}).fetchone()
     except EngineError:
         log.warning("the main database was not asked", project=project.pk, exc_info=True)

@@ -5,25 +5,22 @@ from datetime import datetime
 
 import numpy as np
 
-from backups_portal.lib import pgsession
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projectdb.columns import POSTGRESQL_EPOCH
-from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
 from backups_portal.ui.measurement_chart import Measured
 from snapshots.engine.chart_points import Points, chart_points, thin_out
 from snapshots.engine.device_records import DeviceRecords
 from snapshots.engine.errors import EngineError
 from snapshots.engine.series_search import Selection, Series, micros
-from snapshots.engine.source_database import source_errors
+from snapshots.reports.current_database import current_database
 from snapshots.reports.variable_lines import moment_of
 
 log = get_logger(__name__)
 
 # Columns of a chart line, each with four values at most.
 COLUMNS = 600
-# How long a page waits for the main database, and how many values it takes from there.
-TIMEOUT_MS = 3_000
+# How many values a page takes from the main database.
 MAX_NOW = 1_000_000
 # Numbers joined into one value are read in a tenth of the time of rows (column_reader.py).
 NOW = """SELECT string_agg(timestamptz_send(time), ''), string_agg(float8send(number_value), '')
@@ -59,14 +56,7 @@ def values_now(
         TooManyError: it has too many values in the period.
     """
     try:
-        with (
-            source_errors(),
-            pgsession.connect(
-                project_dsn(project),
-                connect_timeout=5,
-                settings={"statement_timeout": str(TIMEOUT_MS)},
-            ) as connection,
-        ):
+        with current_database(project) as connection:
             cursor = connection.cursor(binary=True)
             cursor.execute(NOW, [device_id, variable, since, until, MAX_NOW + 1])
             row = cursor.fetchone()
