@@ -2,6 +2,7 @@
 
 import logging
 import uuid
+from dataclasses import asdict
 
 from django.db import transaction
 
@@ -86,7 +87,7 @@ class ProofJob(BuildJob[Proof]):
         with transaction.atomic():
             self.finish(
                 is_kept=seal is not None,
-                seal=seal.as_json() if seal else {},
+                seal=asdict(seal) if seal else {},
                 state=Proof.State.PASSED,
                 step=Step.DONE,
                 reason="",

@@ -29,6 +29,7 @@ from backups_portal.demo.system_user import (
 from backups_portal.lib import pgsession
 from backups_portal.lib.scram import make_verifier
 from backups_portal.projectdb.database_url import database_url
+from backups_portal.projectdb.named_statements import execute_named
 from backups_portal.projectdb.provisioning import (
     BASE,
     OPEN_LARGE_OBJECTS,
@@ -292,34 +293,41 @@ def _wait(child: Child, url: str) -> None:
 
 def _prepare(folder: DataFolder, url: str) -> None:
     """Create the portal's role and database, as far as they are missing."""
-    role = sql.Identifier(PORTAL)
     password = folder.keep("portal-role", lambda: secrets.token_hex(24))
     with pgsession.connect(url, autocommit=True) as server:
         if not server.execute("SELECT FROM pg_roles WHERE rolname = %s", [PORTAL]).rowcount:
             # Not a superuser, because the portal only needs to create databases and roles.
-            server.execute(
-                sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}").format(
-                    role, sql.Literal(make_verifier(password))
-                )
+            execute_named(
+                server,
+                "CREATE ROLE {role} LOGIN CREATEDB CREATEROLE PASSWORD {password}",
+                role=PORTAL,
+                password=sql.Literal(make_verifier(password)),
             )
         # The portal ends the sessions of a database before it drops it.
-        server.execute(sql.SQL("GRANT pg_signal_backend TO {}").format(role))
+        execute_named(server, "GRANT pg_signal_backend TO {role}", role=PORTAL)
         # Projects' roles may connect only to their own databases.
         for shared in ("postgres", "template1"):
-            name = sql.Identifier(shared)
-            server.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(name))
-            server.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, role))
+            execute_named(
+                server,
+                "REVOKE CONNECT ON DATABASE {shared} FROM PUBLIC",
+                "GRANT CONNECT ON DATABASE {shared} TO {role}",
+                shared=shared,
+                role=PORTAL,
+            )
         if not server.execute("SELECT FROM pg_database WHERE datname = %s", [PORTAL]).rowcount:
-            server.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
+            execute_named(server, "CREATE DATABASE {role} OWNER {role}", role=PORTAL)
         _close_large_objects(server, url)
 
 
 def _close_large_objects(server: psycopg.Connection[tuple[object, ...]], url: str) -> None:
     """Forbid large objects in the template and in older project databases."""
     if not server.execute("SELECT FROM pg_database WHERE datname = %s", [BASE]).rowcount:
-        base = sql.Identifier(BASE)
-        server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(base))
-        server.execute(sql.SQL("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC").format(base))
+        execute_named(
+            server,
+            "CREATE DATABASE {base} TEMPLATE template0",
+            "REVOKE CONNECT, TEMPORARY ON DATABASE {base} FROM PUBLIC",
+            base=BASE,
+        )
     rows = server.execute(
         "SELECT datname FROM pg_database WHERE datallowconn AND (datname = %s OR datname ~ '^bp_')",
         [BASE],
@@ -329,4 +337,4 @@ def _close_large_objects(server: psycopg.Connection[tuple[object, ...]], url: st
             row = inside.execute(OPEN_LARGE_OBJECTS).fetchone()
             if row and row[0]:
                 close_large_objects(inside)
-    server.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE true").format(sql.Identifier(BASE)))
+    execute_named(server, "ALTER DATABASE {base} IS_TEMPLATE true", base=BASE)

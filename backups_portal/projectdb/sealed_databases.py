@@ -46,10 +46,6 @@ class Seal:
     counted_since: str
     schema: str
 
-    def as_json(self) -> dict[str, object]:
-        """Return JSON values."""
-        return asdict(self)
-
 
 def close_database(url: str, *, prefix: str) -> Seal:
     """Close a database, drop its role, and record its state.
