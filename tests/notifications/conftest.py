@@ -64,6 +64,12 @@ DUE = MONDAY + timedelta(hours=1)
 
 
 @pytest.fixture
+def no_second_try(settings: Any) -> None:
+    """Failed deliveries fail for good."""
+    settings.NOTIFICATION_RETRY_MINUTES = []
+
+
+@pytest.fixture
 def choose(project: Project, owner: Account) -> Choose:
     def chosen(**values: Any) -> str:
         return change_notifications(

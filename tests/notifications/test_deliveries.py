@@ -23,16 +23,11 @@ from tests import factories
 from tests.notifications.conftest import Choose, happen, tell
 from tests.notifications.receivers import Mailbox, Receiver
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_second_try")]
 State, Channel = Delivery.State, Delivery.Channel
 SNAPSHOT = "11111111-2222-3333-4444-555555555555"
 RESTORE = "99999999-2222-3333-4444-555555555555"
 REASON = "The main database did not answer."
-
-
-@pytest.fixture(autouse=True)
-def _no_second_try(settings: Any) -> None:
-    settings.NOTIFICATION_RETRY_MINUTES = []
 
 
 TOLD = [

@@ -18,19 +18,14 @@ from backups_portal.projects.models import Project
 from tests.notifications.conftest import Choose, happen, tell
 from tests.notifications.receivers import Mailbox, Receiver
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_second_try")]
 State = Delivery.State
 REASON = "The main database did not answer."
 
 
-@pytest.fixture(autouse=True)
-def _no_second_try(settings: Any) -> None:
-    settings.NOTIFICATION_RETRY_MINUTES = []
-
-
 class TestAgain:
     @pytest.fixture(autouse=True)
-    def _waits(self, settings: Any) -> None:
+    def _waits(self, no_second_try: None, settings: Any) -> None:
         settings.NOTIFICATION_RETRY_MINUTES = [1, 30]
 
     def again(self, delivery: Delivery) -> Delivery:
