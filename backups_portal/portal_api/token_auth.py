@@ -20,6 +20,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.lib.client_address import client_address, neighbourhood
 from backups_portal.lib.limits import Limit
 from backups_portal.portal_api.problem_details import ProblemError
+from backups_portal.projects.database_dsn import check_key
 
 MINUTE = 60
 NO_TOKEN = "Send “Authorization: Bearer bp_…”. Create a token on your Security page."  # noqa: S105
@@ -57,11 +58,14 @@ def identify(request: HttpRequest) -> Caller | None:
 
     Raises:
         ProblemError: the token is unknown or no longer valid, or exceeded its rate limit.
+        DecryptionError: no token can be looked up, because the installation key is another one.
     """
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         return None
     token = find_access_token(value.strip())
+    if token is None:
+        check_key()
     reason = refusal_of(token) if token else UNKNOWN
     if token is None or reason:
         _refuse(token, reason)

@@ -38,6 +38,19 @@ def server_url(server: DatabaseServer) -> str:
     return keyring().open(server.sealed_url, SERVER_PURPOSE)
 
 
+def check_key() -> None:
+    """Make sure that the installation key is the one that sealed the addresses.
+
+    With another one, no token is found by its digest.
+
+    Raises:
+        DecryptionError: it is another one.
+    """
+    server = DatabaseServer.objects.filter(removed_at=None).first()
+    if server is not None:
+        server_url(server)
+
+
 def answering_url(server: DatabaseServer) -> str:
     """Return the same URL, unless the server is known to be unreachable.
 
