@@ -10,16 +10,26 @@ from django.views.generic.base import ContextMixin
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
+from backups_portal.lib.limits import Limit
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.access import Permission, get_membership
 from backups_portal.projects.models import Membership, Project
 
 log = get_logger(__name__)
 
+# How many refusals of an account are recorded per project; unknown projects count as one.
+REFUSED = Limit("access-refused", 20, 60 * 60)
+
 
 def record_refusal(request: HttpRequest, account: Account, project: Project | None) -> None:
-    """Record that an account was refused access to a project."""
+    """Record that an account was refused access to a project.
+
+    The log has every refusal; the audit log has a number per account and project, so that somebody
+    who tries without end cannot fill it.
+    """
     log.warning("refused %s %s", request.method, request.path, account=account.pk)
+    if REFUSED.take(f"{account.pk} {project.pk if project else ''}"):
+        return
     record(
         action="access.refused",
         actor=account,

@@ -56,3 +56,27 @@ def test_refusal_of_a_stranger_leaves_a_trace(client: Client) -> None:
     client.force_login(factories.make_account())
     assert client.get(f"/projects/{project.slug}/").status_code == 404
     assert AuditEvent.objects.get(action="access.refused").project_id == project.pk
+
+
+def test_refusals_without_end_do_not_fill_the_log(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    project, other = factories.make_project_row(), factories.make_project_row()
+    stranger, colleague = factories.make_account(), factories.make_account()
+    factories.make_membership(project, colleague)
+    client.force_login(stranger)
+    for _ in range(30):
+        assert client.get(f"/projects/{project.slug}/").status_code == 404
+    refused = AuditEvent.objects.filter(action="access.refused")
+    assert refused.filter(project_id=project.pk, account_id=stranger.pk).count() == 20
+    # Every single one is in the operator's log.
+    assert caplog.text.count(f"refused GET /projects/{project.slug}/ account=") == 30
+    # Another project's first refusal, and another account's, are recorded nevertheless.
+    client.get(f"/projects/{other.slug}/")
+    for number in range(30):
+        client.get(f"/projects/no-such-{number}/")
+    client.force_login(colleague)
+    client.get(f"/projects/{project.slug}/charges/")
+    assert refused.filter(project_id=other.pk).count() == 1
+    assert refused.filter(project_id=None).count() == 20
+    assert refused.filter(account_id=colleague.pk).count() == 1
