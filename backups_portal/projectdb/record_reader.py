@@ -238,16 +238,19 @@ def aggregate(
 def aggregate_by(
     connection: Connection, device: Device, selection: Selection, *, function: str, interval: str
 ) -> list[tuple[datetime, float]]:
-    """Aggregate each interval that has numbers, by its start; newest first."""
+    """Aggregate each interval that has numbers, MAX_BUCKETS + 1 at most.
+
+    Returns each with its start; newest first.
+    """
     device = device.of_types(NUMERIC)
     where, values = selection.conditions()
     bucket = f"date_trunc('{_checked(interval, INTERVALS)}', time, 'UTC')"
     number = f"{_checked(function, AGGREGATES)}(number_value)"
     statement = (
         f"SELECT {bucket}, {number} FROM {FROM}{where}"  # noqa: S608 - words that were checked
-        f" GROUP BY 1 HAVING count(number_value) > 0 ORDER BY 1 DESC LIMIT {MAX_BUCKETS}"
+        f" GROUP BY 1 HAVING count(number_value) > 0 ORDER BY 1 DESC LIMIT %(most)s"
     )
-    return _over(connection, device, statement, values)
+    return _over(connection, device, statement, {**values, "most": MAX_BUCKETS + 1})
 
 
 def _checked(word: str, known: Sequence[str]) -> str:

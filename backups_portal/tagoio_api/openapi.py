@@ -54,7 +54,7 @@ DATA_QUERY = parameters(
     ]),
     _parameter("function", "avg, sum, min, max for aggregates; gt, gte, lt, lte, eq, ne for"
                " conditional", type="string"),
-    _parameter("interval", "Interval of aggregates", type="string",
+    _parameter("interval", "Interval of aggregates, up to 10,000 in all", type="string",
                enum=["minute", "hour", "day", "month", "quarter", "year"]),
     _parameter("value", "Value that conditional compares with", type="string"),
 )  # fmt: skip

@@ -26,6 +26,9 @@ UNKNOWN = "Invalid Device ID"
 # How long the position after a page is kept.
 POSITION_SECONDS = 900
 TOO_MANY = "These variables have more than {most} records in all: name fewer of them"
+TOO_MANY_INTERVALS = (
+    "These records are in more than {most} intervals: choose a longer interval or a shorter period"
+)
 TOO_LARGE = "The numbers come to more than double precision holds"
 
 
@@ -146,6 +149,8 @@ def _numbers(caller: Caller, device: Device, asked: DataQuery) -> list[JsonObjec
         function=asked.function,
         interval=asked.interval,
     )
+    if len(found) > record_reader.MAX_BUCKETS:
+        raise ApiError(TOO_MANY_INTERVALS.format(most=record_reader.MAX_BUCKETS))
     return [{"time": time, "value": value} for time, value in found]
 
 

@@ -184,6 +184,17 @@ def test_numbers_are_summed_up(sensor: Sensor) -> None:
     assert values(sensor.get(f"/data?{conditional}")) == [10, 4]
 
 
+def test_an_aggregate_has_every_interval_or_none(sensor: Sensor) -> None:
+    sensor.post("/data", [reading(number) for number in range(10_000)])
+    by_minute = "/data?query=aggregate&interval=minute&function=sum"
+    assert values(sensor.get(by_minute)) == list(range(9_999, -1, -1))
+    sensor.post("/data", reading(10_000))
+    refused = "These records are in more than 10000 intervals: choose a longer interval or a "
+    assert sensor.call("GET", by_minute) == (400, f"{refused}shorter period")
+    assert len(sensor.get(by_minute.replace("minute", "hour"))) == 167
+    assert len(sensor.get(f"{by_minute}&start_date=2026-03-08T10:00:00Z")) == 41
+
+
 @pytest.mark.parametrize(
     "query",
     [
