@@ -14,6 +14,7 @@ from psycopg import Connection
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.duplicate_records import Duplicates
 from backups_portal.projectdb.ids import new_group
+from backups_portal.projectdb.import_turns import exclude_moves
 from backups_portal.projectdb.record_writer import (
     UnknownDeviceError,
     check_room,
@@ -115,7 +116,8 @@ def import_file(
     """Store a file's records in one transaction: all, none, or the good ones.
 
     A preview makes the same checks without storing. An import waits for another one into the same
-    device, so that a second press finds what the first one has stored.
+    device, so that a second press finds what the first one has stored; and for a transfer's batch
+    or undo.
 
     Raises:
         TransferRefusedError: the file is unreadable or too large, the device does not exist, or it
@@ -145,6 +147,7 @@ def _import(connection: Connection, device: str, text: io.TextIOWrapper, done: I
     if options.is_preview:
         find_series(connection, device, [])
     else:
+        exclude_moves(connection, device)
         lock_device(connection, device)
     duplicates = Duplicates(connection, device, any_group=group)
     records = _good(read_rows(text, now=now, group=group, others=options.others), done)

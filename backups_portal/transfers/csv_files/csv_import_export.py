@@ -18,6 +18,7 @@ from backups_portal.lib.database_outage import DJANGO_ERRORS
 from backups_portal.lib.leases import LeaseLostError
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projectdb.devices import device_name
+from backups_portal.projectdb.import_turns import TurnTakenError
 from backups_portal.projectdb.record_csv import RecordRow, write_rows
 from backups_portal.projects.access import Permission, get_project, hold_right
 from backups_portal.projects.database_dsn import project_dsn, who_holds
@@ -38,6 +39,7 @@ ROWS_AT_ONCE = 10_000
 RIGHT_SECONDS = 60.0
 DEFAULT = ImportOptions()
 LOCKED = "another session keeps data locked."
+UNDER_WAY = "a transfer into this project is under way. Import the file once it has ended."
 INTERRUPTED = "Nothing was imported: the import was interrupted. Try again."
 
 
@@ -117,7 +119,8 @@ def import_csv(
     Raises:
         Http404, PermissionDenied: the actor does not own the project.
         RightLostError: the actor was removed while the file was read.
-        TransferRefusedError: the file or device is refused, or another session locks the device.
+        TransferRefusedError: the file or device is refused, a transfer is under way, or another
+            session locks the device.
     """
     get_project(actor, project.slug, Permission.MANAGE_BACKUPS)
     try:
@@ -128,6 +131,8 @@ def import_csv(
                 with guarded(connection, partial(_owned, actor, project)):
                     return import_file(connection, device, file, options)
             return _import(connection, project, device, file, options, actor)
+    except TurnTakenError as error:
+        raise TransferRefusedError(f"Nothing was imported: {UNDER_WAY}", status=409) from error
     except psycopg.errors.LockNotAvailable as error:
         held = who_holds(project, of_rows=True)
         raise TransferRefusedError(f"Nothing was imported: {LOCKED} {held}".strip()) from error

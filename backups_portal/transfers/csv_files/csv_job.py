@@ -23,6 +23,7 @@ from backups_portal.lib.leases import LeaseLostError, LeaseQuerySet
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projectdb.devices import device_name
 from backups_portal.projectdb.files import delete_files, find_file, put_file, spool_file
+from backups_portal.projectdb.import_turns import TurnTakenError
 from backups_portal.projectdb.tokens import still_may
 from backups_portal.projects.database_dsn import UNREACHABLE, project_dsn, who_holds
 from backups_portal.projects.models import Project
@@ -46,6 +47,7 @@ MAX_ATTEMPTS = len(RETRY_MINUTES) + 1
 SHUT_DOWN = "The project was shut down in the meantime."
 REVOKED = "The token that asked for this was revoked or lost its right."
 LOCKED = "Another session has kept data locked for too long."
+TRANSFER = "A transfer into this project is under way."
 NO_ROOM = "The project's database server has no space left."
 TRIED_AGAIN = "It will be tried again in a few minutes."
 AWAY = (psycopg.OperationalError, psycopg.InterfaceError)
@@ -138,10 +140,11 @@ class CsvJob(LeasedJob[CsvRequest]):
             Cause.NO_ROOM: NO_ROOM,
             Cause.TIME_LIMIT: self.too_long(),
         }
-        said = [known.get(cause, UNREACHABLE)]
+        is_turn = isinstance(error, TurnTakenError)
+        said = [TRANSFER if is_turn else known.get(cause, UNREACHABLE)]
         if self.retry_at(error):
             said.append(TRIED_AGAIN)
-        if cause == Cause.LOCKED:
+        if cause == Cause.LOCKED and not is_turn:
             said.append(who_holds(self.row.project, of_rows=True))
         return {"reason": " ".join(filter(None, said)), "cause": cause}
 

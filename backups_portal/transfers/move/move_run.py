@@ -9,6 +9,7 @@ from psycopg import Connection
 
 from backups_portal.lib.crypto import Keyring
 from backups_portal.lib.failure_causes import Cause
+from backups_portal.projectdb.import_turns import exclude_imports
 from backups_portal.transfers.commit_guard import Guard, guarded
 from backups_portal.transfers.errors import DEVICE_GONE, TransferError
 from backups_portal.transfers.move.batches import Outcome, Work, move_batch
@@ -143,6 +144,7 @@ class _Batch:
     run: _Run
 
     def move(self, track: Track) -> Outcome | None:
+        exclude_imports(track.target)
         if not begin_batch(track.target, self.run.transfer, self.part.number):
             return None
         _hold_devices(track.target, self.run.work.lanes, self.run.work.routes)

@@ -9,6 +9,7 @@ import psycopg
 from psycopg import Connection, sql
 
 from backups_portal.projectdb.catalogue import variable_columns
+from backups_portal.projectdb.import_turns import exclude_imports_in_session
 from backups_portal.transfers.commit_guard import guarded
 from backups_portal.transfers.move.batches import STORED
 from backups_portal.transfers.move.block_summaries import (
@@ -119,8 +120,9 @@ def undo(
 
     Each batch and its row in the ledger are deleted in one transaction: if it is killed at any
     point, the next call continues from there. The head of the ledger is closed first, so that a
-    late worker adds nothing.
+    late worker adds nothing. Imports into the target wait until the session ends.
     """
+    exclude_imports_in_session(target)
     summarize_blocks(target)
     target.execute("UPDATE transfer_run SET is_open = false WHERE transfer_id = %s", [transfer])
     row = target.execute(HAS_LATER, [transfer]).fetchone()
