@@ -7,8 +7,9 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import NamedTuple
+
+from backups_portal.projectdb.stored_json import is_written_as
 
 MAX_VARIABLE = 100
 MAX_UNIT = 25
@@ -148,8 +149,7 @@ def _double(value: float) -> float:
             double = float(value)
         except OverflowError as error:
             raise RecordError("value is beyond double precision") from error
-        # JavaScript writes large doubles as integers: the shortest digits, then zeros.
-        if value not in (int(double), Decimal(repr(double))):
+        if not is_written_as(value, double):
             raise RecordError("value has more digits than double precision keeps")
         return double
     if not math.isfinite(value):

@@ -6,6 +6,7 @@ levels of lists. They are returned exactly as stored.
 
 import json
 import re
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -20,6 +21,9 @@ DEEPEST = 200
 _ROOM = 254 - DEEPEST
 # This many digits may exceed 64 bits or double precision; jsonb writes no exponents.
 _LONG_NUMBER = re.compile(rb"[\d.]{17}")
+# Fewer digits fit into 64 bits. No finite double has more digits than the most.
+_LONG_INTEGER = re.compile(rb"\d{19}")
+_MAX_DIGITS = 309
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]', re.DOTALL)
 
 
@@ -37,6 +41,33 @@ def is_too_deep(value: object) -> bool:
 def may_be_deep(text: bytes) -> bool:
     """Tell whether a JSON text has more opening brackets than DEEPEST."""
     return text.count(b"[") + text.count(b"{") > DEEPEST
+
+
+def is_written_as(value: int, double: float) -> bool:
+    """Tell whether a client that means a double may have sent this integer."""
+    # JavaScript writes large doubles as integers: the shortest digits, then zeros.
+    return value in (int(double), Decimal(repr(double)))
+
+
+def rounded_integer(text: bytes) -> str:
+    """Return an integer of a valid JSON text that orjson would round; "" if none."""
+    rounded: list[str] = []
+
+    def look(digits: str) -> None:
+        if not _is_kept(digits):
+            rounded.append(digits)
+
+    if _LONG_INTEGER.search(text):
+        json.loads(text, parse_int=look)
+    return rounded[0] if rounded else ""
+
+
+def _is_kept(digits: str) -> bool:
+    """Tell whether 64 bits or a double have the value of an integer."""
+    if len(digits) > _MAX_DIGITS:
+        return False
+    value = int(digits)
+    return -(2**63) <= value < 2**64 or is_written_as(value, float(value))
 
 
 def load_json(text: str | bytes | bytearray | memoryview) -> Any:

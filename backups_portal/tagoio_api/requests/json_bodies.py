@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic.fields import FieldInfo
 
 from backups_portal.lib.json_types import JsonObject
-from backups_portal.projectdb.stored_json import DEEPEST, is_too_deep, may_be_deep
+from backups_portal.projectdb.stored_json import DEEPEST, is_too_deep, may_be_deep, rounded_integer
 from backups_portal.tagoio_api.envelope import ApiError
 
 
@@ -20,7 +20,8 @@ def body_of(request: HttpRequest) -> object:
     """Parse a body; {} if it is empty, which the Python SDK calls JSON, too.
 
     Raises:
-        ApiError: it is not JSON, or is nested more deeply than an answer can be.
+        ApiError: it is not JSON, is nested more deeply than an answer can be, or has an integer
+            that would be rounded.
     """
     body = request.body
     if not body:
@@ -33,6 +34,9 @@ def body_of(request: HttpRequest) -> object:
         ) from error
     if may_be_deep(body) and is_too_deep(value):
         raise ApiError(f"The body has more than {DEEPEST} levels of lists and objects")
+    # Clients that copy what SQL has stored would otherwise lose digits without being told.
+    if digits := rounded_integer(body):
+        raise ApiError(f"{digits:.40} has more digits than a number keeps: send it as text")
     return value
 
 

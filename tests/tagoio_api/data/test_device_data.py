@@ -1,5 +1,6 @@
 """Device data through the API: sent, read with every query, edited, deleted."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -323,3 +324,24 @@ def test_data_goes_through_the_profile_as_well(sensor: Sensor) -> None:
         assert sensor.api.call(method, nowhere, body) == (404, "Invalid Device ID")
     for query in ("last_item", "max", "count", "aggregate&interval=day&function=sum"):
         assert sensor.api.call("GET", f"{nowhere}?query={query}") == (404, "Invalid Device ID")
+
+
+@pytest.mark.parametrize(
+    "digits",
+    ["123456789012345678901234567890", "-9223372036854775809", "18446744073709551617", "7" * 300],
+)
+def test_digits_that_would_be_lost_are_refused(sensor: Sensor, digits: str) -> None:
+    refused = (400, f"{digits[:40]} has more digits than a number keeps: send it as text")
+    for said in ('"value":%s', '"value":1,"metadata":{"n":[%s]}', '"metadata":{"a":{"n":%s}}'):
+        body = '{"variable":"v",' + said % digits + "}"
+        assert sensor.call("POST", "/data", body.encode()) == refused
+    assert sensor.get("/data") == []
+
+
+def test_long_integers_that_are_kept_are_taken(sensor: Sensor) -> None:
+    kept = '{"a":18446744073709551615,"b":-9223372036854775808,"c":"12345678901234567890123"}'
+    # JavaScript writes doubles below 1e21 as integers.
+    body = f'{{"variable":"v","value":123456789012345680000,"metadata":{kept}}}'
+    assert sensor.post("/data", body.encode()) == "1 Data Added"
+    (record,) = sensor.get("/data")
+    assert (record["value"], record["metadata"]) == (1.2345678901234568e20, json.loads(kept))
