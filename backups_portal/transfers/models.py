@@ -161,6 +161,8 @@ class Transfer(Leased):
             return UNDER_WAY.get(self.work, OF_NEWER)
         if self.state in (self.State.QUEUED, self.State.FAILED):
             return f"{self.work_name} {self.state}"
+        if self.is_undoing and self.state == self.State.CANCELLED:
+            return f"{self.work_name} {self.state}"
         return self.get_state_display()
 
     @property

@@ -18,7 +18,7 @@ from backups_portal.transfers.errors import SHUT_DOWN, TransferRefusedError
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.plan.selection import Choice
 from backups_portal.transfers.plan.source_names import check_names
-from backups_portal.transfers.transfer_events import record_transfer
+from backups_portal.transfers.transfer_events import ending, record_transfer
 
 log = get_logger(__name__)
 
@@ -133,17 +133,19 @@ def retry_plan(*, transfer: Transfer, actor: Account) -> None:
 
 @transaction.atomic
 def stop_move(*, transfer: Transfer, actor: Account, for_good: bool) -> None:
-    """Pause a move or cancel a transfer, after the next batch or at once.
+    """Pause a move or cancel the current work, after the next batch or at once.
 
-    A dry run cannot be paused, because only a move can be continued.
+    Only a move can be paused, because only a move can be continued; a cancelled undo can be
+    requested again.
 
     Raises: as request_transfer.
     """
     check_owner(actor, transfer.source, transfer.target)
     resting = [State.READY, State.PAUSED, State.FAILED] if for_good else []
     ended = State.CANCELLED if for_good else State.PAUSED
-    works = [Work.PLAN, Work.MOVE] if for_good else [Work.MOVE]
-    rows = Transfer.objects.filter(pk=transfer.pk, work__in=works)
+    rows = Transfer.objects.filter(pk=transfer.pk, work=transfer.work)
+    if not for_good:
+        rows = rows.filter(work=Work.MOVE)
     waiting = rows.filter(state=State.QUEUED, lease=None)
     at_work = rows.filter(state__in=[State.QUEUED, State.RUNNING])
     # The reason why it waited no longer applies.
@@ -154,8 +156,7 @@ def stop_move(*, transfer: Transfer, actor: Account, for_good: bool) -> None:
         stopped = at_work.update(wish=Wish.CANCEL if for_good else Wish.PAUSE)
     if not stopped:
         raise TransferRefusedError("This transfer is not running.", status=CONFLICT)
-    verb = "transfer.cancelled" if for_good else "transfer.paused"
-    record_transfer(verb, transfer, actor)
+    record_transfer(ending(transfer.work, ended), transfer, actor)
 
 
 @transaction.atomic

@@ -43,7 +43,7 @@ from backups_portal.transfers.move.undo_progress import Step, Undone
 from backups_portal.transfers.plan.dry_run import OnRows, Plan, Planning, chosen_rows, make_plan
 from backups_portal.transfers.plan.selection import Choice
 from backups_portal.transfers.plan.source_names import check_names, lacking_devices, listed
-from backups_portal.transfers.transfer_events import record_transfer
+from backups_portal.transfers.transfer_events import ending, record_transfer
 from backups_portal.ui.formats import count
 from snapshots.schedule.task_limit import too_long
 
@@ -279,8 +279,10 @@ class TransferJob(LeasedJob[Transfer]):
             )
             if self._watch:
                 self._watch(undone.removed + undone.left, total)
-            self._project("target")
+            self._check_wish()
 
+        # As before a move.
+        self._check_wish()
         self._take_turn(self._project("target"))
         with open_target(self._project("target")) as target:
             undone = self._undone_before(target)
@@ -315,7 +317,9 @@ class TransferJob(LeasedJob[Transfer]):
         wish = Transfer.objects.filter(pk=self.pk).values_list("wish", flat=True).first()
         if wish is None:
             raise LeaseLostError(str(self.pk))
-        for side in ("source", "target"):
+        # An undo needs no source.
+        sides = ("target",) if self.row.is_undoing else ("source", "target")
+        for side in sides:
             self._project(side)
         if wish != Transfer.Wish.GO_ON:
             raise StoppedError(wish)
@@ -330,7 +334,7 @@ class TransferJob(LeasedJob[Transfer]):
             self.finish(state=state, wish=Transfer.Wish.GO_ON, **{"reason": "", **fields})
             if self.row.work != Transfer.Work.PLAN:
                 record_transfer(
-                    f"transfer.{state}",
+                    ending(self.row.work, state),
                     self.row,
                     self.row.requested_by,
                     reason=str(fields.get("reason", "")),

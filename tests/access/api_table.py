@@ -75,8 +75,6 @@ API_TABLE: dict[str, dict[str, Answers]] = {
     "/api/v1/restores/{restore_id}/retry": owners(POST=409),
     "/api/v1/projects/{slug}/transfers": owners(GET=200, POST=202),
     TRANSFER: owners(GET=200),
-    **{
-        f"{TRANSFER}/{verb}": owners(POST=409)
-        for verb in ("plan", "start", "pause", "cancel", "undo")
-    },
+    **{f"{TRANSFER}/{verb}": owners(POST=409) for verb in ("plan", "start", "pause", "undo")},
+    f"{TRANSFER}/cancel": owners(POST=202),
 }

@@ -190,7 +190,8 @@ TABLE: dict[str, dict[str, Answers]] = {
     "ids-variables": owners(reads()),
     "transfer-report-json": owners(reads()),
     "transfer-report-csv": owners(reads()),
-    **{f"transfer-{verb}": owners(only(POST=409)) for verb in ("start", "plan", "pause", "cancel")},
+    **{f"transfer-{verb}": owners(only(POST=409)) for verb in ("start", "plan", "pause")},
+    "transfer-cancel": owners(only(POST=302)),
     # It is being undone already, and a second click is not an error.
     "transfer-undo": owners(only(POST=302)),
 }

@@ -118,6 +118,7 @@ def test_both_projects_are_asked_for(project: Project, owner: Account, program: 
         ("plan", {"state": "failed", "reason": "It broke."}, {"state": "queued", "work": "plan"}),
         ("pause", {"state": "queued", "work": "move"}, {"state": "paused"}),
         ("cancel", {"state": "ready"}, {"state": "cancelled"}),
+        ("cancel", {"state": "queued", "work": "undo"}, {"state": "cancelled", "work": "undo"}),
         (
             "undo",
             {"state": "completed", "work": "move", "has_ledger": True},

@@ -4,6 +4,7 @@ import io
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -24,7 +25,15 @@ from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.models import CsvRequest, Transfer
 from backups_portal.transfers.move import move_run, transfer_undo
 from backups_portal.transfers.transfer_requests import request_undo, start_move
-from tests.transfers.projects import DEVICE, add_truck, count_rows, open_project, run_csv
+from tests.transfers.projects import (
+    DEVICE,
+    START,
+    add_readings,
+    add_truck,
+    count_rows,
+    open_project,
+    run_csv,
+)
 from tests.transfers.test_transfer_run import ask, move, run
 
 SECONDS = 20
@@ -180,13 +189,14 @@ def test_an_import_waits_for_the_end_of_an_undo(
     backup: Project,
     live: Project,
     owner: Account,
-    file: bytes,
     beside: Started,
     monkeypatch: pytest.MonkeyPatch,
     settings: Settings,
 ) -> None:
     add_truck(live)
-    settings.TRANSFER_BATCH_ROWS = 5
+    settings.TRANSFER_BATCH_ROWS = 10
+    add_readings(backup, 5, time=START + timedelta(days=2))
+    file = "".join(export_csv(backup, DEVICE, actor=owner)).encode()
     done = move(backup, live, owner)
     request_undo(transfer=done, actor=owner)
     imports: list[Future[Imported]] = []
@@ -199,4 +209,4 @@ def test_an_import_waits_for_the_end_of_an_undo(
     once(monkeypatch, transfer_undo, "_take_back", start)
     assert run(done).state == "undone"
     imported = imports[0].result(SECONDS)
-    assert (imported.rows, imported.known, count_rows(live)) == (10, 0, 10)
+    assert (imported.rows, imported.known, count_rows(live)) == (15, 0, 15)

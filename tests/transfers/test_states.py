@@ -101,6 +101,11 @@ STATES: list[tuple[str, str, dict[str, Any], Collection[str], Collection[str]]] 
         [AGREE, ADDED, "equal", "Continue"],
     ),
     (
+        *("undo", "cancelled", {**MOVED, "rows_done": 0, "rows_total": None, "has_ledger": True}),
+        ["Undo cancelled", "Nothing was undone: everything that was moved is still in Damaged."],
+        [AGREE, ADDED, "equal", "Continue", "Move data again"],
+    ),
+    (
         *("undo", "undone", {**MOVED, "report": {**REPORT, "undone": UNDONE}}),
         [
             *(

@@ -7,6 +7,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
@@ -14,17 +15,18 @@ from django.utils import timezone
 from psycopg import Connection
 
 from backups_portal.accounts.models import Account
+from backups_portal.audit.models import AuditEvent
 from backups_portal.ops.tasks import send_overlooked
 from backups_portal.projects.models import Project
 from backups_portal.transfers import transfer_run
 from backups_portal.transfers.commit_guard import Guard, guarded
 from backups_portal.transfers.models import Transfer
-from backups_portal.transfers.move import parallel_batches
+from backups_portal.transfers.move import parallel_batches, transfer_undo
 from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.transfers.transfer_requests import request_undo, start_move, stop_move
 from backups_portal.transfers.transfer_run import TransferJob, run_transfer
 from backups_portal.ui.eta import Pace
-from tests.transfers.projects import add_truck, count_rows, make_project
+from tests.transfers.projects import START, add_readings, add_truck, count_rows, make_project
 from tests.transfers.test_transfer_run import ask, move, run
 
 WAITS = "Another transfer into Cold Chain is under way. This one begins once that has ended."
@@ -132,6 +134,54 @@ def test_one_that_waits_can_be_cancelled(
     stop_move(transfer=second, actor=owner, for_good=True)
     second = run(second)
     assert (second.state, second.reason) == ("cancelled", "")
+
+
+def test_an_undo_that_waits_can_be_cancelled_and_requested_again(
+    client: Client, backup: Project, live: Project, owner: Account, meanwhile: Meanwhile
+) -> None:
+    add_truck(live)
+    done = move(backup, live, owner)
+    again = run(ask(backup, live, owner))
+    start_move(transfer=again, actor=owner)
+    request_undo(transfer=done, actor=owner)
+    meanwhile("move", lambda: run_transfer(done.pk))
+    run(again)
+    client.force_login(owner)
+    address = f"/projects/{live.slug}/transfers/{done.pk}/"
+    assert f'action="{address}cancel/"' in client.get(address).text
+    client.post(f"{address}cancel/")
+    done = run(done)
+    assert (done.state, done.headline, count_rows(live)) == ("cancelled", "Undo cancelled", 10)
+    assert "Nothing was undone" in client.get(address).text
+    event = AuditEvent.objects.filter(action="transfer.undo_cancelled", project_id=live.pk)
+    assert event.get().account_id == owner.pk
+    request_undo(transfer=done, actor=owner)
+    assert (run(done).state, count_rows(live)) == ("undone", 0)
+
+
+def test_an_undo_in_progress_ends_after_its_batch(
+    backup: Project, live: Project, owner: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "TRANSFER_BATCH_ROWS", 10)
+    add_readings(backup, 5, time=START + timedelta(days=2))
+    done = move(backup, live, owner)
+    request_undo(transfer=done, actor=owner)
+    take_back = transfer_undo._take_back
+
+    def and_cancel(*arguments: Any, **options: Any) -> int:
+        removed = take_back(*arguments, **options)
+        if removed:
+            stop_move(transfer=done, actor=owner, for_good=True)
+        return removed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(transfer_undo, "_take_back", and_cancel)
+        done = run(done)
+    assert (done.state, done.work, done.rows_done) == ("cancelled", "undo", 5)
+    assert count_rows(live) == 10
+    request_undo(transfer=done, actor=owner)
+    done = run(done)
+    assert (done.state, done.report["undone"]["removed"], count_rows(live)) == ("undone", 15, 0)
 
 
 def test_a_cancel_counts_if_it_then_has_to_wait(

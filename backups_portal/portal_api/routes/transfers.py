@@ -101,7 +101,7 @@ def pause_transfer(request: ApiRequest, transfer_id: uuid.UUID) -> schemas.Trans
 
 @router.post(f"{TRANSFER}/cancel", auth=WRITE, response=TAKEN_UP)
 def cancel_transfer(request: ApiRequest, transfer_id: uuid.UUID) -> schemas.TransferDetail:
-    """Cancel the transfer; what was moved can be undone."""
+    """Cancel the dry run, the move or the undo; what was moved can be undone."""
     return _act(request, transfer_id, partial(stop_move, for_good=True))
 
 
