@@ -59,7 +59,7 @@ STATES: dict[str, State] = {
         )
         for state in (
             *("queued", "ready", "paused", "cancelled", "completed", "undone", "failed"),
-            *("of settings ready", "of settings completed"),
+            *("undo waiting", "undo cancelled", "of settings ready", "of settings completed"),
         )
     },
     "failed backup": (OWNER, lambda scene: scene.url("snapshot", snapshot=scene.failed.pk)),

@@ -21,7 +21,7 @@ from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.plan.selection import Choice as MoveChoice
 from backups_portal.transfers.plan.selection import DeviceSettings
 from backups_portal.transfers.transfer_requests import request_undo, start_move
-from backups_portal.transfers.transfer_run import run_transfer
+from backups_portal.transfers.transfer_run import OCCUPIED, run_transfer
 from restores.models import Check
 from restores.restore_run import run_restore
 from restores.sought_rows import SoughtRows
@@ -142,9 +142,12 @@ class Scene:
             self._run(found[state])
         start_move(transfer=found[state], actor=self.owner)
         self._run(found[state])
+        reason = OCCUPIED.format(name=target.name)
         return {
             **found,
             "queued": make(),
+            "undo waiting": self._undo(found["completed"], state="queued", reason=reason),
+            "undo cancelled": self._undo(found["completed"], state="cancelled"),
             "paused": make(state="paused", work="move"),
             "cancelled": make(state="cancelled", finished_at=timezone.now()),
             "failed": make(
@@ -153,6 +156,14 @@ class Scene:
                 finished_at=timezone.now(),
             ),
         }
+
+    def _undo(self, moved: Transfer, **fields: str) -> Transfer:
+        """Make a transfer like one that was moved, with a requested undo."""
+        kept = ("source", "target", "requested_by", "choice", "plan", "report")
+        return factories.make_transfer(
+            **{name: getattr(moved, name) for name in kept},
+            **{"work": "undo", "has_ledger": True, "ledger_until": moved.ledger_until, **fields},
+        )
 
     def _add_records(self, day: int) -> None:
         with open_database(Target(project_dsn(self.project), self.project.prefix)) as connection:

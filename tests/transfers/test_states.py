@@ -91,6 +91,11 @@ STATES: list[tuple[str, str, dict[str, Any], Collection[str], Collection[str]]] 
         [AGREE, ADDED, "12,270 of 12,270", "equal"],
     ),
     (
+        *("undo", "queued", {**MOVED, "rows_done": 0, "report": {**REPORT, "undone": PART}}),
+        ["Undo queued", "Undone so far"],
+        [AGREE, ADDED, "everything that was moved is still"],
+    ),
+    (
         *("undo", "running", {**MOVED, "rows_done": 270, "report": {**REPORT, "undone": PART}}),
         ["Undoing", "270 of 12,270 records undone", "Undone so far", "Was added"],
         [AGREE, ADDED, "equal"],
