@@ -21,7 +21,9 @@ log = get_logger(__name__)
 REFUSED = Limit("access-refused", 20, 60 * 60)
 
 
-def record_refusal(request: HttpRequest, account: Account, project: Project | None) -> None:
+def record_refusal(
+    request: HttpRequest, account: Account, project: Project | None, **details: object
+) -> None:
     """Record that an account was refused access to a project.
 
     The log has every refusal; the audit log has a number per account and project, so that somebody
@@ -35,6 +37,7 @@ def record_refusal(request: HttpRequest, account: Account, project: Project | No
         actor=account,
         project=project,
         subject=f"{request.method} {request.path}",
+        details=details,
     )
 
 

@@ -22,6 +22,7 @@ from backups_portal.accounts.sign_in_limits import take_sign_in
 from backups_portal.audit.models import AuditEvent
 from backups_portal.lib.client_address import asked_from
 from backups_portal.projects.models import Membership, Project
+from backups_portal.projects.permission_mixins import REFUSED
 from backups_portal.tagoio_api.routes import accounts, profile_tokens
 from tests.factories import PASSWORD, make_account, make_membership
 from tests.tagoio_api.conftest import Api, api_of
@@ -206,6 +207,9 @@ def test_who_is_no_owner_makes_no_token(api: Api, project: Project, other_projec
         (collaborator.pk, f"POST {own}"),
         (stranger.pk, f"POST {own}"),
     }
+    for _ in range(REFUSED.tries):
+        assert api.call("POST", own, {**body, "email": stranger.email})[0] == 403
+    assert refused.filter(account_id=stranger.pk).count() == REFUSED.tries
     # A token does not reach another project's either.
     assert api_of(other_project).call("GET", own) == (404, "Profile Not Found")
     assert api.call("PUT", "/account", {"name": "x"})[0] == 403

@@ -1,6 +1,5 @@
 """Sign accounts in with e-mail and password, as the command line does."""
 
-from functools import partial
 from http import HTTPStatus
 
 from django.db import transaction
@@ -15,6 +14,7 @@ from backups_portal.projectdb.tokens import TokenGrant, create_token
 from backups_portal.projects.access import Permission, RightLostError, hold_right
 from backups_portal.projects.database_dsn import keyring
 from backups_portal.projects.models import Membership, Project
+from backups_portal.projects.permission_mixins import record_refusal
 from backups_portal.tagoio_api.auth.account_auth import BY_API, account_key, first_owner, sign_in
 from backups_portal.tagoio_api.auth.project_token_auth import (
     ApiRequest,
@@ -103,16 +103,21 @@ def issue_token(
     Raises:
         ApiError: the account is not an owner of the project.
     """
-    note = partial(record, actor=account, project=project)
     try:
         with transaction.atomic(), connection.transaction():
             token = create_token(connection, grant, keys=keyring())
             # Holds the right until both transactions have ended.
             hold_right(account, Permission.MANAGE_API, project)
             details = {"last_four": token.last_four, "permission": grant.permission, **BY_API}
-            note(action="token.created", subject=grant.name, details=details)
+            record(
+                action="token.created",
+                actor=account,
+                project=project,
+                subject=grant.name,
+                details=details,
+            )
     except RightLostError as error:
-        note(action="access.refused", subject=f"{request.method} {request.path}", details=BY_API)
+        record_refusal(request, account, project, **BY_API)
         raise ApiError(OWNERS_ONLY, HTTPStatus.FORBIDDEN) from error
     expiry = dict.fromkeys(("expire_time", "expire_date"), grant.expires_at or NEVER)
     return {"token": token.value, "permission": grant.permission, **expiry}
