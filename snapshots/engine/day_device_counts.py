@@ -40,14 +40,23 @@ class SeriesDevices:
 
     def __init__(self, rows: Iterable[tuple[int, str]]) -> None:
         numbers: dict[str, int] = {}
-        pairs = [(series, numbers.setdefault(device, series)) for series, device in sorted(rows)]
-        self._series = np.array([series for series, _ in pairs], np.int64)
-        self._numbers = np.array([number for _, number in pairs], np.int64)
+        self._owners = {
+            series: (numbers.setdefault(device, series), device) for series, device in sorted(rows)
+        }
+        self._series = np.array([*self._owners], np.int64)
+        self._numbers = np.array([number for number, _ in self._owners.values()], np.int64)
 
     @property
     def series(self) -> Numbers:
         """All series, in order."""
         return self._series
+
+    def changed_in(self, later: "SeriesDevices") -> Numbers:
+        """List series that later are gone, or whose device or its number differs."""
+        now = later._owners
+        return np.array(
+            [series for series, owner in self._owners.items() if now.get(series) != owner], np.int64
+        )
 
     def know(self, series: Words) -> npt.NDArray[np.bool_]:
         """Tell which series exist; fast if equal ones are neighbours."""

@@ -14,7 +14,7 @@ from snapshots.engine.day_device_counts import SeriesDevices
 from snapshots.engine.errors import EngineError, SourceError, UntrackedError
 from snapshots.engine.full_reread import choose_counted, plan_reread
 from snapshots.engine.manifest import Manifest
-from snapshots.engine.orphan_rows import chunks_of_orphans
+from snapshots.engine.orphan_rows import chunks_of_changed_series
 from snapshots.engine.segment_plan import ChunkRange, Plan, plan_full, plan_incremental
 from snapshots.engine.source_database import Instant, count_chunks
 from snapshots.engine.storage import Storage
@@ -119,19 +119,19 @@ def find_start(
         same: Resource tables whose rows equal those of the base.
 
     Returns:
-        The instant, its marks extended by the chunks in which rows became orphans since then;
-        and the base, if the marks cover all changes since.
+        The instant, its marks extended by the chunks whose series have changed since then; and the
+        base, if the marks cover all changes since.
     """
     if base is None or not is_base(base, instant):
         return instant, None
     if "series" in same:
         return instant, base
     try:
-        orphaned = chunks_of_orphans(connection, storage, base, devices)
+        chunks = chunks_of_changed_series(connection, storage, base, devices)
     except EngineError:
         log.exception("the series of %s cannot be read, reading everything", base.key)
         return instant, None
-    return replace(instant, marks={**dict.fromkeys(orphaned, 0), **instant.marks}), base
+    return replace(instant, marks={**dict.fromkeys(chunks, 0), **instant.marks}), base
 
 
 def plan_reading(
