@@ -9,7 +9,8 @@ CREATE TABLE instance (
     -- The 8 hex digits that begin every variable id and every token of this database.
     prefix text NOT NULL CHECK (prefix ~ '^[0-9a-f]{8}$'),
     schema_version integer NOT NULL,
-    -- The snapshot that the marks in change_mark are relative to; NULL before the first one.
+    -- The snapshot that the marks in change_mark are relative to, by the first 128 bits of its
+    -- manifest's SHA-256; NULL before the first one.
     marks_since uuid
 );
 

@@ -158,7 +158,7 @@ def live_state(
     Reads in one MVCC snapshot, writes nothing, and leaves the change marks in place.
 
     Args:
-        find_base: Returns the manifest of the snapshot with this id, if it is stored and good.
+        find_base: Returns the manifest with this `mark`, if its snapshot is stored and good.
         most_rows: Read no more variables than about this many.
 
     Raises:

@@ -139,6 +139,15 @@ class Manifest:
         return manifest_key(self.project_id, self.snapshot_id)
 
     @property
+    def mark(self) -> UUID:
+        """The name under which a main database knows the snapshot (`marks_since`).
+
+        Derived from the content, because attempts at a snapshot share its id: a server that lost
+        its last transactions may have the marks of an earlier one.
+        """
+        return UUID(self.sha256[:32])
+
+    @property
     def table_rows(self) -> dict[str, int]:
         """The number of rows by table."""
         rows: dict[str, int] = {}

@@ -99,7 +99,7 @@ def kept_columns(instant: Instant) -> dict[str, tuple[str, ...]]:
 def is_base(base: Manifest, instant: Instant) -> bool:
     """Tell whether the marks cover every change since this snapshot."""
     return (
-        instant.marks_since == str(base.snapshot_id)
+        instant.marks_since == str(base.mark)
         and base.schema_version == instant.schema_version
         and not instant.all_changed
     )

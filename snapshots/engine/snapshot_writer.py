@@ -387,5 +387,5 @@ def _forget_marks(connection: Connection, instant: Instant, manifest: Manifest) 
     """
     if instant.has_marks:
         connection.execute("DELETE FROM change_mark")
-    connection.execute("UPDATE instance SET marks_since = %s", [manifest.snapshot_id])
+    connection.execute("UPDATE instance SET marks_since = %s", [manifest.mark])
     connection.commit()

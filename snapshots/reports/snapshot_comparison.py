@@ -73,7 +73,7 @@ def compare_with_now(
     live, reading = live_state(
         dsn,
         storage,
-        find_base=lambda pk: _find_base(project, storage, pk),
+        find_base=lambda mark: _find_base(project, storage, mark),
         most_rows=most_rows,
         readers=workers_for(settings.SNAPSHOT_READERS),
         on_progress=on_progress or (lambda _: None),
@@ -83,10 +83,11 @@ def compare_with_now(
     return Compared(difference, time.monotonic() - begun, reading)
 
 
-def _find_base(project: Project, storage: Storage, snapshot_id: str) -> Manifest | None:
-    """Return the manifest of a good snapshot that still exists."""
-    good = Snapshot.objects.good().filter(project=project, pk=UUID(snapshot_id)).first()
+def _find_base(project: Project, storage: Storage, mark: str) -> Manifest | None:
+    """Return the manifest with this `mark` of a good snapshot that still exists."""
+    digest = UUID(mark).hex
+    good = Snapshot.objects.good().filter(project=project, manifest_sha256__startswith=digest)
     try:
-        return load_manifest(storage, good) if good else None
+        return next((load_manifest(storage, snapshot) for snapshot in good), None)
     except EngineError:
         return None

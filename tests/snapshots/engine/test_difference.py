@@ -39,7 +39,7 @@ def look(
     return live_state(
         backups.source.dsn,
         backups.storage,
-        find_base=lambda pk: base if base and pk == str(base.snapshot_id) else None,
+        find_base=lambda mark: base if base and mark == str(base.mark) else None,
         most_rows=most_rows,
         readers=2,
         on_progress=quiet,

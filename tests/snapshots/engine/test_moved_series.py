@@ -48,10 +48,9 @@ def test_records_are_found_at_their_device(
         )
         for device in read_devices(backups.storage, manifest.contents)
     }
-    assert found == dict(
-        source.execute(
-            """SELECT device.id, count(time) FROM device LEFT JOIN series ON device_id = device.id
-               LEFT JOIN variable ON series_id = series.id GROUP BY device.id"""
-        ).fetchall()
+    expected = source.execute(
+        """SELECT device.id, count(time) FROM device LEFT JOIN series ON device_id = device.id
+           LEFT JOIN variable ON series_id = series.id GROUP BY device.id"""
     )
+    assert {*found.items()} == {*expected.fetchall()}
     assert told(backups.storage, manifest) == told(backups.storage, backups.take(full=True))
