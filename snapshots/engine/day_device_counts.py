@@ -40,11 +40,10 @@ class SeriesDevices:
 
     def __init__(self, rows: Iterable[tuple[int, str]]) -> None:
         numbers: dict[str, int] = {}
-        self._owners = {
-            series: (numbers.setdefault(device, series), device) for series, device in sorted(rows)
-        }
-        self._series = np.array([*self._owners], np.int64)
-        self._numbers = np.array([number for number, _ in self._owners.values()], np.int64)
+        pairs = [(series, numbers.setdefault(device, series)) for series, device in sorted(rows)]
+        self._series = np.array([series for series, _ in pairs], np.int64)
+        self._numbers = np.array([number for _, number in pairs], np.int64)
+        self._devices = {number: device for device, number in numbers.items()}
 
     @property
     def series(self) -> Numbers:
@@ -53,17 +52,20 @@ class SeriesDevices:
 
     def changed_in(self, later: "SeriesDevices") -> Numbers:
         """List series that later are gone, or whose device or its number differs."""
-        now = later._owners
-        return np.array(
-            [series for series, owner in self._owners.items() if now.get(series) != owner], np.int64
-        )
+        others = [
+            number
+            for number, device in self._devices.items()
+            if later._devices.get(number) != device
+        ]
+        is_changed = later.numbers(self._series) != self._numbers
+        return self._series[is_changed | np.isin(self._numbers, others)]
 
     def know(self, series: Words) -> npt.NDArray[np.bool_]:
         """Tell which series exist; fast if equal ones are neighbours."""
         starts = np.flatnonzero(np.r_[True, series[1:] != series[:-1]][: len(series)])
         return np.repeat(np.isin(series[starts], self._series), np.diff(np.r_[starts, len(series)]))
 
-    def numbers(self, series: Words) -> Numbers:
+    def numbers(self, series: Words | Numbers) -> Numbers:
         """Return the number of each series' device."""
         if not len(self._series):
             return np.zeros(len(series), np.int64)
