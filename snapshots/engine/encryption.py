@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from backups_portal.lib.crypto import PLAIN, parse_master_keys
 from backups_portal.lib.failure_causes import Cause
-from snapshots.engine.errors import EncryptionError, MissingObjectError
+from snapshots.engine.errors import DamagedSnapshotError, EncryptionError, MissingObjectError
 from snapshots.engine.layout import is_data_key, keys_folder
 from snapshots.engine.storage import ENCRYPTED, Storage
 
@@ -37,6 +37,8 @@ NONCE_BYTES = 12
 TAG_BYTES = 16
 HEADER_BYTES = len(ENCRYPTED) + KEY_ID_BYTES + NONCE_BYTES
 OVERHEAD_BYTES = HEADER_BYTES + TAG_BYTES
+# Segments and manifests begin like this if they are not encrypted.
+PLAIN_STARTS = (b"PAR1", b"{")
 FORMAT = 1
 
 
@@ -140,11 +142,14 @@ class ProjectCipher:
         """Decrypt an object.
 
         Raises:
-            EncryptionError: its key is missing or unusable, or the object was changed.
+            EncryptionError: its key is missing or unusable, or it is not encrypted.
+            DamagedSnapshotError: its bytes were changed.
         """
-        if not stored.startswith(ENCRYPTED):
+        if not _is_encrypted(stored):
             if self._masters.plain:
                 return stored
+            if not stored.startswith(PLAIN_STARTS):
+                raise _damaged(key)
             raise EncryptionError(
                 f"{key} is not encrypted. If it was stored before encryption was turned on, add "
                 f"`{PLAIN}` to SNAPSHOT_MASTER_KEYS; otherwise somebody has put it there."
@@ -155,10 +160,8 @@ class ProjectCipher:
         try:
             return cipher.decrypt(nonce, memoryview(stored)[HEADER_BYTES:], key.encode())
         except (InvalidTag, ValueError) as error:
-            raise EncryptionError(
-                f"{key} is not what was stored: it was changed, cut or swapped for another object.",
-                cause=Cause.DAMAGED,
-            ) from error
+            # The data key itself was authentic, so no setting is to blame.
+            raise _damaged(key) from error
 
     def sizes(self, size: int) -> tuple[int, ...]:
         """Return the sizes that an object of `size` bytes may have in storage."""
@@ -203,6 +206,16 @@ class ProjectCipher:
                 ) from error
             self._known[name] = AESGCM(self._masters.unwrap(name, stored)[1])
         return self._known[name]
+
+
+def _is_encrypted(stored: bytes) -> bool:
+    return stored.startswith(ENCRYPTED) and len(stored) >= OVERHEAD_BYTES
+
+
+def _damaged(key: str) -> DamagedSnapshotError:
+    return DamagedSnapshotError(
+        f"{key} is not what was stored: it was changed, cut or swapped for another object."
+    )
 
 
 def _project(key: str) -> str:

@@ -133,7 +133,8 @@ class Storage:
 
         Raises:
             MissingObjectError: the object does not exist.
-            EncryptionError: it is encrypted, and cannot be decrypted.
+            EncryptionError: its key is missing, wrong or was changed.
+            DamagedSnapshotError: its bytes were changed, which encryption shows.
         """
         stored = self.get_stored(key)
         if self._cipher:

@@ -21,7 +21,7 @@ from restores.snapshot_loader import Target
 from snapshots.apps import check_storage_settings
 from snapshots.archive_download import fetch_download
 from snapshots.engine.encryption import OVERHEAD_BYTES, MasterKeys, ProjectCipher
-from snapshots.engine.errors import EncryptionError
+from snapshots.engine.errors import DamagedSnapshotError, EncryptionError, EngineError
 from snapshots.engine.layout import segment_key
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.snapshot_copy import copy_keys
@@ -168,24 +168,24 @@ def change_key(raw: Storage) -> str:
 
 
 @pytest.mark.parametrize(
-    ("harm", "said"),
+    ("harm", "error", "said"),
     [
-        (swap, "changed, cut or swapped"),
-        (move_to_another_project, "is not the one that it was locked with, or it was changed"),
-        (cut, "changed, cut or swapped"),
-        (cut_to_the_head, "is not in the backup storage"),
-        (flip, "changed, cut or swapped"),
-        (put_another, "is not encrypted"),
-        (destroy_key, "is not in the backup storage"),
-        (change_key, "was changed"),
+        (swap, DamagedSnapshotError, "changed, cut or swapped"),
+        (move_to_another_project, EncryptionError, "not the one that it was locked with, or it"),
+        (cut, DamagedSnapshotError, "changed, cut or swapped"),
+        (cut_to_the_head, DamagedSnapshotError, "changed, cut or swapped"),
+        (flip, DamagedSnapshotError, "changed, cut or swapped"),
+        (put_another, EncryptionError, "is not encrypted"),
+        (destroy_key, EncryptionError, "is not in the backup storage"),
+        (change_key, EncryptionError, "was changed"),
     ],
 )
 def test_what_was_tampered_with_is_refused(
-    raw: Storage, harm: Callable[[Storage], str], said: str
+    raw: Storage, harm: Callable[[Storage], str], error: type[EngineError], said: str
 ) -> None:
     sealed(raw, f"one:{OLD}").put(KEY, b"meter readings" * 100)
     key = harm(raw)
-    with pytest.raises(EncryptionError, match=said):
+    with pytest.raises(error, match=said):
         sealed(raw, f"one:{OLD}").get(key)
 
 
