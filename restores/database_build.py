@@ -14,7 +14,12 @@ from backups_portal.lib.leased_job import LeasedJob
 from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.thread_pool import workers_for
 from backups_portal.projectdb.database_url import database_url
-from backups_portal.projectdb.provisioning import ProvisioningError, database_name, drop_database
+from backups_portal.projectdb.provisioning import (
+    ProvisioningError,
+    database_name,
+    drop_database,
+    is_settled,
+)
 from backups_portal.projects.database_dsn import keyring, server_url
 from backups_portal.projects.models import DatabaseServer, Project
 from backups_portal.projects.project_creation import Instance, create_instance, unused_prefix
@@ -70,6 +75,10 @@ def drop_build(server: DatabaseServer | None, prefix: str) -> bool:
     if Project.objects.filter(prefix=prefix).exists():
         return True
     try:
+        if is_settled(server_url(server), prefix=prefix):
+            # The portal's database was restored from a dump made before the project was published.
+            log.error("kept database %s: it is of a project unknown here", database_name(prefix))
+            return True
         drop_database(server_url(server), prefix=prefix)
     except psycopg.Error:
         # The next attempt, or the tick, tries again.

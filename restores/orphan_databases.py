@@ -60,7 +60,7 @@ def _drop_left(rows: QuerySet[Build]) -> list[str]:
             # Check the prefix again: a retry of the restore may have begun meanwhile.
             same = type(row)._default_manager.filter(pk=row.pk, prefix=row.prefix)
             same.update(prefix="", database="", server=None)
-            log.warning("dropped what was left behind", database=row.database)
+            log.warning("cleared the leftover of a run", database=row.database)
             dropped.append(row.database)
     return dropped
 

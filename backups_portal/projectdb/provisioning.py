@@ -35,6 +35,8 @@ OPEN_LARGE_OBJECTS = "SELECT has_function_privilege('public', 'lo_create(oid)', 
 # Copy through the WAL: the other strategy copies files between two checkpoints, which slow down all
 # writers.
 STRATEGY = "wal_log"
+# How the comment on a role begins until its database is settled.
+_MARK = "being made by "
 # The key of an advisory lock; any number of our own would do: "bp" in ASCII.
 TEMPLATE_LOCK = 0x6270
 # The first key of a pair, with a prefix as the second: "bd".
@@ -201,9 +203,7 @@ def create_database(
         with on_server(url) as connection:
             _prepare(connection, url, installation)
             _close_to_the_public(connection)
-            with connection.transaction():
-                create_role(connection, name, password, group_role(installation))
-                _comment(connection, name, f"{_mark(installation)}{datetime.now(UTC).isoformat()}")
+            create_role(connection, name, password, installation)
             execute_named(
                 connection,
                 "CREATE DATABASE {name} TEMPLATE {template} STRATEGY {strategy}",
@@ -254,20 +254,21 @@ def _by_whom(url: str, template: str) -> str:
     return f" by {visitor}" if visitor else ""
 
 
-def create_role(connection: Connection, name: str, password: str, group: str) -> None:
-    """Make a login role with projects' rights.
+def create_role(connection: Connection, name: str, password: str, installation: str) -> None:
+    """Make a login role with projects' rights, marked as not settled yet.
 
     Args:
-        group: The group that holds these rights.
         password: Random bytes and not a password that a person chose, as it is hashed only once.
     """
-    execute_named(
-        connection,
-        "CREATE ROLE {name} LOGIN PASSWORD {password} IN ROLE {group}",
-        name=name,
-        password=sql.Literal(make_verifier(password)),
-        group=group,
-    )
+    with connection.transaction():
+        execute_named(
+            connection,
+            "CREATE ROLE {name} LOGIN PASSWORD {password} IN ROLE {group}",
+            name=name,
+            password=sql.Literal(make_verifier(password)),
+            group=group_role(installation),
+        )
+        _comment(connection, name, f"{_mark(installation)}{datetime.now(UTC).isoformat()}")
 
 
 def settle_database(url: str, *, prefix: str) -> None:
@@ -278,6 +279,23 @@ def settle_database(url: str, *, prefix: str) -> None:
     """
     with on_server(url) as connection:
         _comment(connection, database_name(prefix), None)
+
+
+def is_settled(url: str, *, prefix: str) -> bool:
+    """Tell whether a database was registered as a project's.
+
+    The database of a build still has the mark of its maker, or has no role.
+
+    Raises:
+        psycopg.Error: the server cannot be reached.
+    """
+    with on_server(url) as connection:
+        row = connection.execute(
+            """SELECT coalesce(starts_with(shobj_description(oid, 'pg_authid'), %s), false)
+               FROM pg_roles WHERE rolname = %s""",
+            [_MARK, database_name(prefix)],
+        ).fetchone()
+    return row == (False,)
 
 
 def unsettled(url: str, *, made_by: str, older_than: timedelta) -> list[str]:
@@ -304,7 +322,7 @@ def unsettled(url: str, *, made_by: str, older_than: timedelta) -> list[str]:
 
 
 def _mark(made_by: str) -> str:
-    return f"being made by {made_by} since "
+    return f"{_MARK}{made_by} since "
 
 
 def _comment(connection: Connection, role: str, text: str | None) -> None:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from backups_portal.projectdb.cluster_names import group_role, schema_name
+from backups_portal.projectdb.cluster_names import schema_name
 from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.named_statements import execute_named
 from backups_portal.projectdb.provisioning import create_role, database_name, on_server
@@ -94,7 +94,7 @@ def take_over_database(
     with on_server(url) as connection:
         _check(connection, old, seal)
         execute_named(connection, "ALTER DATABASE {old} RENAME TO {new}", **names)
-        create_role(connection, names["new"], password, group_role(installation))
+        create_role(connection, names["new"], password, installation)
         execute_named(
             connection,
             "GRANT CONNECT ON DATABASE {new} TO {new}",
