@@ -6,7 +6,7 @@ set -eu
 base=backups_portal_base
 inside() { psql --username "${POSTGRES_USER:-postgres}" --quiet --set ON_ERROR_STOP=1 "$@"; }
 inside --dbname=postgres <<SQL
-SELECT 'CREATE DATABASE $base TEMPLATE template0'
+SELECT 'CREATE DATABASE $base TEMPLATE template0 ENCODING ''UTF8'''
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '$base') \gexec
 REVOKE CONNECT, TEMPORARY ON DATABASE $base FROM PUBLIC;
 ALTER DATABASE $base IS_TEMPLATE true;

@@ -25,6 +25,8 @@ GRANTS = (
     "REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {internal} FROM {role}",
     "GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {role}",
 )
+# A server's own may be SQL_ASCII, such as Debian's with LANG=C, or a national one.
+ENCODING = "UTF8"
 # From versions before names carried the id; all portals of a server shared these.
 SHARED_GROUP = "backups_portal_projects"
 SHARED_TEMPLATE = "^bp_template_[0-9a-f]{10}$"
@@ -38,7 +40,7 @@ GROUP_OF = f"""SELECT rolname FROM pg_class CROSS JOIN aclexplode(relacl) AS ent
 def schema_name() -> str:
     """Name this version's schema; the name changes whenever the schema does."""
     schema = b"".join(file.read_bytes() for file in (SCHEMA, TRACKING, LEDGER, LARGE_OBJECTS))
-    rights = repr((GRANTS, INTERNAL_TABLES)).encode()
+    rights = repr((GRANTS, INTERNAL_TABLES, ENCODING)).encode()
     return hashlib.sha256(schema + rights).hexdigest()[:10]
 
 

@@ -11,6 +11,7 @@ from backups_portal.lib import pgsession
 from backups_portal.lib.failure_causes import Cause, driver_cause, first_line
 from backups_portal.lib.scram import make_verifier
 from backups_portal.projectdb.cluster_names import (
+    ENCODING,
     GRANTS,
     INTERNAL_TABLES,
     LARGE_OBJECTS,
@@ -106,9 +107,10 @@ def _create_template(connection: Connection, url: str, template: str, group: str
     execute_named(
         connection,
         "DROP DATABASE IF EXISTS {draft} WITH (FORCE)",
-        "CREATE DATABASE {draft} TEMPLATE {base}",
+        "CREATE DATABASE {draft} TEMPLATE {base} ENCODING {encoding}",
         draft=draft,
         base=BASE if _exists(connection, BASE) else "template0",
+        encoding=sql.Literal(ENCODING),
     )
     with pgsession.connect(database_url(url, database=draft)) as inside:
         for file in (SCHEMA, TRACKING, LEDGER):

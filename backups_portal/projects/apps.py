@@ -3,7 +3,7 @@
 from django.apps import AppConfig
 from django.core.checks import Tags, register
 
-from backups_portal.lib.postgresql.base import check_pooling, check_server_version
+from backups_portal.lib.postgresql.base import check_encoding, check_pooling, check_server_version
 
 
 class ProjectsConfig(AppConfig):
@@ -13,4 +13,5 @@ class ProjectsConfig(AppConfig):
 
     def ready(self) -> None:
         register(Tags.database)(check_server_version)
+        register(Tags.database)(check_encoding)
         register(Tags.database)(check_pooling)

@@ -48,6 +48,26 @@ def check_server_version(
     return []
 
 
+def check_encoding(*, databases: Sequence[str] | None = None, **_: object) -> list[CheckMessage]:
+    """Report a database that cannot store every character as one."""
+    for alias in databases or []:
+        try:
+            with connections[alias].cursor() as cursor:
+                cursor.execute("SHOW server_encoding")
+                (found,) = cursor.fetchone()
+        except DatabaseError:
+            continue
+        if found != "UTF8":
+            return [
+                Error(
+                    f"The portal's own database has the encoding {found}. Create it with "
+                    "TEMPLATE template0 ENCODING 'UTF8'.",
+                    id="postgresql.E003",
+                )
+            ]
+    return []
+
+
 def check_pooling(*, databases: Sequence[str] | None = None, **_: object) -> list[CheckMessage]:
     """Report a pooler in transaction mode, before anything relies on sessions.
 
