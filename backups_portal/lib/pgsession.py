@@ -40,6 +40,8 @@ FIXED: Mapping[str, str] = MappingProxyType(
         "default_transaction_deferrable": "off",
     }
 )
+# Its value is never the server's default.
+WITNESS = "extra_float_digits"
 # Not for the portal's own database, whose operator chooses the schema.
 SCHEMA: Mapping[str, str] = MappingProxyType({"search_path": "public"})
 # Timeouts, which the operator can override in the address.
@@ -67,6 +69,10 @@ APPLICATION = "backups-portal"
 
 class ServerTooOldError(psycopg.NotSupportedError):
     """The server's version is older than the portal supports."""
+
+
+class PooledError(psycopg.NotSupportedError):
+    """A pooler in front of the server dropped the settings of our session."""
 
 
 class NearestMomentLoader(TimestamptzLoader):
@@ -137,20 +143,37 @@ def connect(
 
     Raises:
         ServerTooOldError: the server is older than `OLDEST`.
+        PooledError: the address leads to a pooler.
         psycopg.Error: the server cannot be reached or refuses.
     """
     address = session_dsn(dsn, settings=settings, **parameters)
     connection = psycopg.connect(address, autocommit=True)
     try:
         require_supported(connection.info.server_version)
-        later = ";".join(later_statements(connection.info.server_version))
-        connection.execute(later.encode())
+        _settle(connection)
         connection.adapters.register_loader("timestamptz", NearestMomentLoader)
         connection.autocommit = autocommit
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _settle(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+    """Execute the later settings, and see in the same message if the first ones arrived.
+
+    PgBouncer refuses startup options, or drops them if its administrator told it to
+    (`ignore_startup_parameters`).
+    """
+    statements = [*later_statements(connection.info.server_version), f"SHOW {WITNESS}"]
+    cursor = connection.execute(";".join(statements).encode())
+    while cursor.nextset():
+        pass
+    if cursor.fetchone() != (FIXED[WITNESS],):
+        raise PooledError(
+            "A pooler in front of the server ignores settings of sessions: the address has to lead "
+            "to the server itself."
+        )
 
 
 def require_supported(server_version: int) -> None:

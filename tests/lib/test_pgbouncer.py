@@ -1,4 +1,4 @@
-"""PgBouncer in front of the portal's own database, configured as in the manual."""
+"""PgBouncer in front of the portal's own database, as in the manual, and of a projects' server."""
 
 import os
 import pwd
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -16,6 +17,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from backups_portal.demo.ports import free_port
 from backups_portal.demo.system_user import service_user
+from backups_portal.lib import pgsession
+from backups_portal.projects.servers import check_address
 from tests.conftest import database_of_this_test
 
 PGBOUNCER = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
@@ -61,37 +64,48 @@ print("all of it")
 """
 
 
+@contextmanager
+def pooler(server: str, folder: Path, **options: str) -> Iterator[str]:
+    """Run PgBouncer in front of a database's server; yield an address of the database.
+
+    Args:
+        options: Further settings of PgBouncer.
+    """
+    if not Path(PGBOUNCER).exists():
+        pytest.skip("PgBouncer is not here (Debian: apt-get install pgbouncer)")
+    found = conninfo_to_dict(server)
+    port = free_port()
+    configuration = folder / "pgbouncer.ini"
+    configuration.write_text(
+        f"[databases]\nportal = host={found['host']} port={found['port']} "
+        f"dbname={found['dbname']} user={found['user']} password={found['password']}\n"
+        f"[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nunix_socket_dir=\n"
+        "auth_type=any\n" + "".join(f"{name}={value}\n" for name, value in options.items())
+    )
+    user = service_user(folder / "none")
+    # PgBouncer refuses to run as root, but reads root's files first.
+    becomes = ["--user", pwd.getpwuid(user.uid).pw_name] if user else []
+    command = [PGBOUNCER, *becomes, str(configuration)]
+    log = folder / "pgbouncer.log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
+    url = f"postgresql://portal@127.0.0.1:{port}/portal"
+    try:
+        _wait_for(url, log)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
 @pytest.fixture
 def pooled(
     request: pytest.FixtureRequest, transactional_db: None, tmp_path: Path
 ) -> Iterator[dict[str, str]]:
     """Return settings of a portal whose own database is behind PgBouncer."""
-    if not Path(PGBOUNCER).exists():
-        pytest.skip("PgBouncer is not here (Debian: apt-get install pgbouncer)")
     given = database_of_this_test()
-    server = conninfo_to_dict(given["DATABASE_URL"])
-    port = free_port()
-    configuration = tmp_path / "pgbouncer.ini"
-    configuration.write_text(
-        f"[databases]\nportal = host={server['host']} port={server['port']} "
-        f"dbname={server['dbname']} user={server['user']} password={server['password']}\n"
-        f"[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nunix_socket_dir=\n"
-        f"auth_type=any\npool_mode={request.param}\n"
-    )
-    user = service_user(tmp_path / "none")
-    # PgBouncer refuses to run as root, but reads root's files first.
-    becomes = ["--user", pwd.getpwuid(user.uid).pw_name] if user else []
-    command = [PGBOUNCER, *becomes, str(configuration)]
-    log = tmp_path / "pgbouncer.log"
-    with log.open("wb") as stream:
-        pooler = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
-    url = f"postgresql://portal@127.0.0.1:{port}/portal"
-    try:
-        _wait_for(url, log)
+    with pooler(given["DATABASE_URL"], tmp_path, pool_mode=request.param) as url:
         yield {**given, "DATABASE_URL": url}
-    finally:
-        pooler.terminate()
-        pooler.wait()
 
 
 def _wait_for(url: str, log: Path) -> None:
@@ -130,3 +144,22 @@ def test_a_pool_of_transactions_is_refused(pooled: dict[str, str]) -> None:
     done = run(WORK, pooled)
     assert done.returncode != 0
     assert "Set pool_mode = session in PgBouncer." in done.stderr
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "unsupported startup parameter: options"),
+        ({"ignore_startup_parameters": "options"}, "the address has to lead to the server itself"),
+    ],
+)
+def test_a_pooler_before_a_projects_server_is_refused(
+    tmp_path: Path, options: dict[str, str], said: str
+) -> None:
+    """It would pass on none of the settings that a backup depends on."""
+    with pooler(settings.PROJECT_DATABASE_URL, tmp_path, pool_mode="session", **options) as url:
+        with pytest.raises(psycopg.Error, match=said):
+            pgsession.connect(url)
+        with pytest.raises(psycopg.Error, match=said):
+            check_address("main", url)
