@@ -28,6 +28,7 @@ ELSEWHERE = {
     "python3 -m venv --upgrade-deps .venv && ": ".ci/run and .ci/smoke run both lines",
     ".ci/run": "is what runs this test",
     "docker-compose logs postgres": "an engine's own, without a command of ours",
+    "docker-compose up --detach --scale beat=0": "an engine's own option",
     "docker-compose run --rm worker python manage.py undo_deletions": (
         "tests/snapshots/object_lock/test_deletion_undo.py"
     ),
