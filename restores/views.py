@@ -78,7 +78,7 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
         others = Restore.objects.filter(snapshot=self.snapshot).exclude(state=Restore.State.FAILED)
-        shown = others.only("name", "state", "created_at", "project", "requested_by")
+        shown = others.select_related("project", "requested_by")
         return super().get_context_data(
             sought=self.sought,
             contents=contents_of(self.snapshot.table_rows),

@@ -198,6 +198,25 @@ class TestProgress:
         restore = self.make(snapshot, owner, **fields)
         assert what in text_of(client.get(f"/restores/{restore.pk}/"))
 
+    @pytest.mark.parametrize(
+        ("fields", "why"),
+        [
+            ({"state": "expired"}, "The backup was removed when its retention period ended"),
+            ({"verdict": "failed", "verdict_reason": "2 rows differ."}, "failed its proof"),
+        ],
+    )
+    def test_no_retry_of_a_backup_that_cannot_be_restored_any_more(
+        self, client: Client, snapshot: Snapshot, owner: Account, fields: dict[str, str], why: str
+    ) -> None:
+        restore = self.make(snapshot, owner, state="failed", reason="The server was away.")
+        moment = timezone.now() if fields.get("verdict") else None
+        Snapshot.objects.filter(pk=snapshot.pk).update(proven_at=moment, **fields)
+        page = client.get(f"/restores/{restore.pk}/").content.decode()
+        assert why in words(page)
+        assert "Choose another backup" in words(page)
+        for untrue in ("The backup is unchanged", "Try again", "Start over", "When you try again"):
+            assert untrue not in words(page)
+
     def test_retry_that_is_refused(
         self,
         client: Client,
