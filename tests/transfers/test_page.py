@@ -8,10 +8,16 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from backups_portal.projects.models import Project
 from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.move.device_map import Match
+from backups_portal.transfers.move.resource_copy import CREATED
+from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.transfers.plan.selection import Choice, DeviceSettings
 from tests import factories
 
+CHANGING = Plan((Match("a" * 24, "Truck", "a" * 24, CREATED, ""),), ()).as_json()
+BEGUN = {"plan": CHANGING, "work": "move", "started_at": timezone.now()}
 SETTINGS = Choice(device_settings=DeviceSettings.ONLY).as_json()
 
 pytestmark = pytest.mark.django_db
@@ -97,3 +103,36 @@ def test_the_list_says_what_a_move_has_stored(
     page = client.get(f"/projects/{transfer.source.slug}/transfers/").content.decode()
     (cell,) = re.findall(r'<td[^>]*data-label="Records">(.*?)</td>', page, flags=re.DOTALL)
     assert " ".join(re.sub(r"<[^>]*>", " ", cell).split()) == says
+
+
+@pytest.mark.parametrize(
+    ("fields", "offered"),
+    [
+        ({"state": "ready", "plan": CHANGING}, ("Move the data", "Dry run again")),
+        ({**BEGUN, "state": "failed", "reason": "No space."}, ("Continue",)),
+        ({**BEGUN, "state": "completed", "has_ledger": True}, ("Undo this transfer",)),
+    ],
+)
+def test_no_work_is_offered_while_a_project_is_shut_down(
+    client: Client, fields: dict[str, Any], offered: tuple[str, ...]
+) -> None:
+    transfer = make(client, **fields)
+    assert [one for one in offered if one not in read(client, transfer)] == []
+    target = transfer.target
+    assert target
+    Project.objects.filter(pk=target.pk).update(state="shut_down", shut_down_at=timezone.now())
+    text = read(client, transfer)
+    assert f"{target.name} is shut down. Start it again on its Overview page to " in text
+    assert [one for one in offered if one in text] == []
+    Project.objects.filter(pk=target.pk).update(state="removed")
+    text = read(client, transfer)
+    assert f"{target.name} was deleted." in text
+    assert [one for one in offered if one in text] == []
+
+
+def test_a_move_can_be_undone_after_its_source_is_shut_down(client: Client) -> None:
+    transfer = make(client, **{**BEGUN, "state": "completed", "has_ledger": True})
+    Project.objects.filter(pk=transfer.source_id).update(state="shut_down")
+    text = read(client, transfer)
+    assert "Undo this transfer" in text
+    assert "to go on" not in text
