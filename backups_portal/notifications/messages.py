@@ -11,6 +11,7 @@ from backups_portal.audit.models import AuditEvent
 from backups_portal.notifications.digest_contents import digest_as_text
 from backups_portal.notifications.models import Kind
 from backups_portal.projects.models import Project
+from backups_portal.ui.formats import day_and_time
 from backups_portal.ui.visible_names import seen_name
 
 Words = tuple[str, str, str]
@@ -47,7 +48,12 @@ def _subject(event: AuditEvent) -> str:
 
 
 def _failed(event: AuditEvent, project: Project) -> Words:
-    text = f"{_subject(event)} failed at every attempt. {_reason(event)}"
+    text = f"{_subject(event)} failed. {_reason(event)}"
+    if planned := project.main_database.next_snapshot_at:
+        text += (
+            f" The next backup is due {day_and_time(planned)} UTC. If it fails, too, tell your "
+            "operator. Backups that are stored can be restored all the same."
+        )
     return "Backup failed", text, reverse("backups", args=[project.slug])
 
 
@@ -91,8 +97,8 @@ def _restored(event: AuditEvent, project: Project) -> Words:
 def _not_restored(event: AuditEvent, project: Project) -> Words:
     text = (
         f"“{seen_name(event.subject)}” could not be restored from a backup of "
-        f"“{seen_name(project.name)}”. {_reason(event)} Nothing was charged, and you can try "
-        "again."
+        f"“{seen_name(project.name)}”. {_reason(event)} Nothing was charged. The restore's page "
+        "says what you can do."
     )
     return "Restore failed", text, _of_restore(event)
 

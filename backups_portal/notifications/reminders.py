@@ -11,6 +11,7 @@ from backups_portal.audit.models import AuditEvent
 from backups_portal.audit.recorder import record
 from backups_portal.notifications.models import REMINDER_DAYS
 from backups_portal.projects.models import Project
+from backups_portal.ui.formats import count
 from backups_portal.ui.visible_names import seen_name
 from restores.models import Restore
 
@@ -66,7 +67,8 @@ def _remind(restore_id: UUID, now: datetime) -> bool:
             "restore": str(restore.pk),
             "days": days,
             "reason": f"“{seen_name(restore.project.name)}” was restored from a backup of "
-            f"“{seen_name(restore.snapshot.project.name)}” {days} days ago and is still running.",
+            f"“{seen_name(restore.snapshot.project.name)}” {count(days, 'day')} ago "
+            "and is still running.",
         },
     )
     return True

@@ -90,3 +90,11 @@ def test_many_in_batches(
         restored(project, owner, now - 30 * DAY)
     assert [remind_of_running(now), remind_of_running(now)] == [5, 0]
     assert Restore.objects.count() == 5
+
+
+def test_one_day_is_one(project: Project, owner: Account, now: datetime) -> None:
+    made = restored(project, owner, now)
+    NotificationSettings.objects.create(project=made, reminder_days=1)
+    remind_of_running(now + DAY)
+    (reminder,) = sent_reminders(made)
+    assert "” 1 day ago and is still running." in reminder.details["reason"]
