@@ -47,7 +47,7 @@ class ProjectListView(PagedView):
     def get_context_data(self, **kwargs: Any) -> dict[str, object]:
         context, account = super().get_context_data(**kwargs), account_of(self.request)
         hide_origins(account, context["memberships"])
-        invitations = Invitation.objects.filter(email=account.email.lower())
+        invitations = Invitation.objects.valid().filter(email=account.email.lower())
         owner = Membership.Role.OWNER
         owned = [one.project_id for one in context["memberships"] if one.role == owner]
         return {

@@ -39,12 +39,12 @@ class MembersView(ProjectPermissionMixin, RefusingFormView):
         found = self.project.memberships.select_related("account")
         ordered = found.order_by("-role", "-account__is_active", "account__email", "pk")
         page = Paginator(ordered, MEMBERS).get_page(self.request.GET.get("page"))
-        invitations = self.project.invitations.select_related("invited_by").order_by("email")
+        invitations = self.project.invitations.with_validity().select_related("invited_by")
         return super().get_context_data(
             page_obj=page,
             members=page.object_list,
             only_owner=_only_owner(page),
-            invitations=list(invitations),
+            invitations=list(invitations.order_by("email")),
             **kwargs,
         )
 

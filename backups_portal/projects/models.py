@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
@@ -184,6 +184,29 @@ class Membership(models.Model):
         return self.role == self.Role.OWNER and self.account.is_active
 
 
+class InvitationQuerySet(models.QuerySet["Invitation"]):
+    """Invitations, and whether they can be accepted."""
+
+    def valid(self) -> "InvitationQuerySet":
+        """Select those whose inviter may still admit members."""
+        return self.filter(self._inviter_is_owner())
+
+    def with_validity(self) -> "InvitationQuerySet":
+        """Annotate `is_valid`: whether the inviter may still admit members."""
+        return self.annotate(is_valid=self._inviter_is_owner())
+
+    @staticmethod
+    def _inviter_is_owner() -> Exists:
+        return Exists(
+            Membership.objects.filter(
+                project=OuterRef("project"),
+                account=OuterRef("invited_by"),
+                account__is_active=True,
+                role=Membership.Role.OWNER,
+            )
+        )
+
+
 class Invitation(models.Model):
     """A membership that an owner offers to the account of an e-mail address.
 
@@ -196,6 +219,8 @@ class Invitation(models.Model):
     role = models.CharField(max_length=12, choices=Membership.Role.choices)
     invited_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = InvitationQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["project", "email"], name="invitation_once")]

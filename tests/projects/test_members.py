@@ -75,6 +75,12 @@ def test_an_invitation_of_a_former_owner_lets_nobody_in(
     else:
         Account.objects.filter(pk=owner.pk).update(is_active=False)
     client = acting(guest)
+    assert "invites you to" not in client.get("/").text
+    other = factories.make_membership(project, factories.make_account(), "owner").account
+    listed = acting(other).get(f"/projects/{project.slug}/members/").text
+    assert "Void" in listed
+    assert "no longer owns this project. Invite them again." in listed
+    assert "Pending" not in listed
     page = client.post(f"/invitations/{Invitation.objects.get().pk}/accept/", follow=True).text
     assert "this invitation is void. Ask another owner for a new one." in page
     assert not Membership.objects.filter(account=guest).exists()
