@@ -21,6 +21,7 @@ from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.ui import moments
 from backups_portal.ui.pagination import PagedView
 from restores.backup_list import describe, listed
+from restores.backups_views import WHILE_AWAITED, WHILE_QUIET
 from restores.shown_restores import restores_under_way
 from snapshots.models import Snapshot
 from snapshots.reports.recovery_readiness import readiness_of
@@ -30,6 +31,10 @@ LATEST_BACKUPS = 3
 LATEST_EVENTS = 6
 # Anybody can cause these at will; only the Activity page lists them.
 REFUSALS = ("access.refused", "token.refused")
+
+
+def _refresh_seconds(is_restoring: bool) -> int:
+    return WHILE_AWAITED if is_restoring else WHILE_QUIET
 
 
 class ProjectListView(PagedView):
@@ -50,9 +55,11 @@ class ProjectListView(PagedView):
         invitations = Invitation.objects.valid().filter(email=account.email.lower())
         owner = Membership.Role.OWNER
         owned = [one.project_id for one in context["memberships"] if one.role == owner]
+        restores = restores_under_way(owned, account)
         return {
             **context,
-            "restores": restores_under_way(owned, account),
+            "restores": restores,
+            "refresh_seconds": _refresh_seconds(any(restores.values())),
             "is_an_owner": bool(owned),
             "invitations": list(
                 invitations.select_related("project", "invited_by").order_by("created_at")
@@ -106,6 +113,7 @@ class ProjectView(ProjectPermissionMixin, TemplateView):
             reader=account,
         )
         readiness = readiness_of(project, now)
+        restores = restores_under_way([project.pk], account)[project.pk]
         return {
             "now": now,
             "rows": rows,
@@ -113,5 +121,6 @@ class ProjectView(ProjectPermissionMixin, TemplateView):
             "readiness": readiness,
             "database": project.main_database,
             "attention": attention_of(rows, readiness, standings_of(project, now)),
-            "restores": restores_under_way([project.pk], account)[project.pk],
+            "restores": restores,
+            "refresh_seconds": _refresh_seconds(bool(restores)),
         }

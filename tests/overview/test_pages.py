@@ -16,6 +16,7 @@ from backups_portal.billing.models import Charge
 from backups_portal.billing.statement import parts_of
 from backups_portal.overview.views import LATEST_EVENTS
 from backups_portal.projects.models import MainDatabase, Project
+from restores.backups_views import WHILE_AWAITED, WHILE_QUIET
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -40,6 +41,26 @@ def read(client: Client, account: Account, url: str) -> str:
 
 def test_empty_list_says_what_will_be_there(client: Client, owner: Account) -> None:
     assert "No projects yet" in read(client, owner, "/")
+
+
+@pytest.mark.parametrize(
+    ("path", "part"), [("/", "projects"), ("/projects/left-open/", "overview")]
+)
+def test_a_page_that_is_left_open_stays_true(
+    client: Client, owner: Account, path: str, part: str
+) -> None:
+    project = factories.make_project_row(owner=owner, slug="left-open")
+    snapshot = factories.make_snapshot(project)
+    for seconds in (WHILE_QUIET, WHILE_AWAITED):
+        (live,) = re.findall(rf'<div id="{part}"[^>]*>', read(client, owner, path))
+        for attribute in (
+            f'hx-get="{path}"',
+            f'hx-trigger="every {seconds}s"',
+            f'hx-select="#{part}"',
+        ):
+            assert attribute in live
+        # Its progress is shown, too.
+        factories.make_restore(snapshot, requested_by=owner)
 
 
 def test_list_shows_own_projects_only(client: Client, owner: Account) -> None:
