@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
@@ -153,6 +154,22 @@ def test_a_project_that_is_shut_down_meanwhile_gets_nothing(
     with pytest.raises(TransferRefusedError, match="Cold Chain is shut down"):
         bring_in(live, owner)
     assert (count_rows(live), lines(), CsvRequest.objects.count()) == (0, [], 0)
+
+
+def test_a_project_that_is_shut_down_offers_no_import(
+    live: Project, owner: Account, client: Client
+) -> None:
+    client.force_login(owner)
+    url = f"/projects/{live.slug}/data/"
+    assert "Import into Truck" in client.get(f"{url}?list=now").text
+    Project.objects.filter(pk=live.pk).update(state=Project.State.SHUT_DOWN)
+    page = client.get(f"{url}?list=now").text
+    assert "Download Truck as CSV" in page
+    assert "Import into" not in page
+    for query in ("", f"?device={DEVICE}"):
+        page = client.get(f"{url}{query}").text
+        assert "Start it again to import a file." in page
+        assert 'type="file"' not in page
 
 
 def test_one_that_was_taken_for_lost_stores_nothing(
