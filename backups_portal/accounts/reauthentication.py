@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from allauth.account.adapter import get_adapter
 from allauth.account.authentication import get_authentication_records
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -19,6 +20,7 @@ from django.views.generic import View
 RECENT = timedelta(minutes=15)
 # A form that was shown can be sent for this long.
 FILLING_IN = timedelta(hours=1)
+NOTHING_DONE = "Nothing was done yet. Confirm that it's you, then do it again."
 
 
 def is_recent(request: HttpRequest, within: timedelta) -> bool:
@@ -43,6 +45,9 @@ class RecentPasswordMixin(View):
             methods = get_adapter().get_reauthentication_methods(request.user)
             if not methods:
                 raise PermissionDenied("Sign out, and sign in again to continue.")
+            if request.method == "POST":
+                # Afterwards the form's page would look as if the form had been sent.
+                messages.warning(request, NOTHING_DONE)
             url = methods[0]["url"]
             return HttpResponseRedirect(f"{url}?{urlencode({'next': self.back_to()})}")
         return super().dispatch(request, *args, **kwargs)

@@ -104,10 +104,10 @@
     for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
   });
 
-  // If the session had ended, refill the submitted form after signing in, except consent checkboxes
-  // and web addresses, which may contain a secret. Forms without data-keep, such as those with
-  // passwords, are not kept. A form's loaded values are kept, too, so that the portal can detect
-  // changes by others. The key has the account, so that nobody else sees the values.
+  // If the session had ended, or the password was asked for, refill the submitted form afterwards,
+  // except consent checkboxes and web addresses, which may contain a secret. Forms without data-keep,
+  // such as those with passwords, are not kept. A form's loaded values are kept, too, so that the
+  // portal can detect changes by others. The key has the account, so that nobody else sees them.
   const KEPT = "form:";
   const HIDDEN = "[type=hidden]:not([name^=loaded])";
   const NOT_KEPT = `${HIDDEN}, [type=checkbox][required], [type=url]`;
@@ -119,7 +119,7 @@
     const fields = [...new FormData(form)].filter(isKept);
     sessionStorage.setItem(keyOf(form), JSON.stringify(fields));
   });
-  const isSignIn = (path) => path.startsWith("/sign-in/");
+  const isSignIn = (path) => /^\/(sign-in|account\/password-again)\//.test(path);
   const hasSignedIn = document.referrer && isSignIn(new URL(document.referrer).pathname);
   let waiting = [];
   // Until a deferred field is loaded, a hidden one takes its place, so that the request for the field

@@ -1,9 +1,11 @@
 """What happens to an open page whose session ends."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.conf import settings
+from django.test import Client
 from playwright.sync_api import Page, expect
 
 from backups_portal.accounts.models import Account
@@ -41,6 +43,26 @@ def test_what_was_typed_outlives_the_session(enter: Enter, scene: Scene) -> None
     expect(page.get_by_label("I accept these charges")).not_to_be_checked()
     page.goto(scene.url("restore-confirm"))
     expect(page.get_by_label("Name of the new project")).not_to_have_value("Typed before")
+
+
+def test_what_was_typed_outlives_the_question_for_the_password(enter: Enter, scene: Scene) -> None:
+    context = enter(scene.owner)
+    page = context.new_page()
+    page.goto(scene.url("restore-confirm"))
+    page.get_by_label("Name of the new project").fill("Typed long ago")
+    page.get_by_label("I accept these charges").check()
+    browser = Client()
+    (key,) = (one["value"] for one in context.cookies() if one["name"] == "sessionid")
+    browser.cookies[settings.SESSION_COOKIE_NAME] = key
+    factories.age_sign_in(browser, timedelta(hours=2))
+    page.get_by_role("button", name="Create project from backup").click()
+    expect(page.get_by_text("Nothing was done yet.")).to_be_visible()
+    # A typing error first.
+    for password in ("wrong", factories.PASSWORD):
+        page.get_by_label("Password").fill(password)
+        page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_label("Name of the new project")).to_have_value("Typed long ago")
+    expect(page.get_by_label("I accept these charges")).not_to_be_checked()
 
 
 def test_devices_that_were_ticked_outlive_the_session(enter: Enter, scene: Scene) -> None:
