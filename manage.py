@@ -1,12 +1,16 @@
 #!/usr/bin/env python
 """Entry point of every command of Backups Portal."""
 
+import io
 import os
 import sys
 
 
 def main() -> None:
     """Run a management command with the project's settings."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that is not UTF-8 shows “?” for a character that it does not have.
+        sys.stdout.reconfigure(errors="replace")
     if sys.argv[1:2] == ["demo"]:
         # It makes the environment that the settings read, so it must run before them.
         from backups_portal.demo.bootstrap import main as demo

@@ -17,9 +17,9 @@ from redis.exceptions import RedisError
 
 from backups_portal.demo.data_folder import DataFolder, opened, write_whole
 from backups_portal.demo.embedded_servers import Services, running
-from backups_portal.demo.errors import DemoError
+from backups_portal.demo.errors import DemoError, system_error
 from backups_portal.demo.options import Options, add_arguments
-from backups_portal.demo.ports import LOOPBACK, PORTAL_HOST, api_port, is_free
+from backups_portal.demo.ports import LOOPBACK, PORTAL_HOST, api_port, listen_error
 from backups_portal.demo.shutdown_signals import Stopped, stop_on_signals
 from backups_portal.lib import pgsession
 from backups_portal.lib.addresses import postgresql, redis_server
@@ -46,8 +46,7 @@ def run(options: Options) -> int:
     except DemoError as error:
         print(f"demo: {error}", file=sys.stderr)  # noqa: T201
     except OSError as error:
-        # A full disk or another user's file, for example: the file name explains it best.
-        print(f"demo: {error.filename or 'the system'}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        print(f"demo: {system_error(error)}", file=sys.stderr)  # noqa: T201
     return 1
 
 
@@ -80,10 +79,10 @@ def _run(options: Options) -> int:
 
 def _check_ports(first: int) -> None:
     for port in (first, api_port(first)):
-        if not is_free(port):
+        if reason := listen_error(port):
             raise DemoError(
-                f"Port {port} is in use, and the demo needs {first} and the one after it: "
-                "choose another one with --port."
+                f"Port {port} cannot be used ({reason}), and the demo needs {first} and the one "
+                "after it: choose another one with --port."
             )
 
 

@@ -1,5 +1,10 @@
-"""The error that stops the demo."""
+"""Errors that stop the demo, in sentences."""
 
 
 class DemoError(Exception):
     """The demo cannot continue; the message says what to do, in a sentence."""
+
+
+def system_error(error: OSError) -> str:
+    """Explain a full disk or another user's file, for example."""
+    return f"{error.filename or 'the system'}: {error.strerror or error}"

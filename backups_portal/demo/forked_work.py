@@ -2,8 +2,8 @@
 
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 from django.db import connections
 
 from backups_portal.demo.child_processes import tied_to_parent
-from backups_portal.demo.errors import DemoError
+from backups_portal.demo.errors import DemoError, system_error
+from backups_portal.lib import command_errors
 
 
 def run_forked(work: Callable[[], None]) -> None:
@@ -23,7 +24,8 @@ def run_forked(work: Callable[[], None]) -> None:
         DemoError: the work raised it, or its process died.
     """
     if sys.platform != "linux":
-        work()
+        with _explained():
+            work()
         return
     # Processes must not share a connection.
     connections.close_all()
@@ -44,13 +46,27 @@ def run_forked(work: Callable[[], None]) -> None:
         raise DemoError(f"The demo could not be prepared (exit code {process.exitcode}).")
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn errors of the disk and the database into sentences."""
+    try:
+        yield
+    except OSError as error:
+        raise DemoError(system_error(error)) from error
+    except command_errors.ERRORS as error:
+        if sentence := command_errors.in_a_sentence(error):
+            raise DemoError(sentence) from error
+        raise
+
+
 def _work(work: Callable[[], None], report: Connection, tie: Callable[[], None]) -> None:
     tie()
     # The demo receives the same signals, and kills this process.
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)
     try:
-        work()
+        with _explained():
+            work()
     except DemoError as error:
         report.send(str(error))
     finally:

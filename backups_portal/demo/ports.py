@@ -26,11 +26,16 @@ def free_port() -> int:
 
 def is_free(port: int) -> bool:
     """Tell whether a server could listen on the port now."""
+    return not listen_error(port)
+
+
+def listen_error(port: int) -> str:
+    """Return why no server could listen on the port now; "" if one could."""
     with socket.socket() as probe:
         # Servers set this option, too, so connections in TIME_WAIT do not matter.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return str(error.strerror)
+    return ""

@@ -118,6 +118,7 @@ def start_postgres(
     Raises:
         DemoError: it cannot be created or does not start.
     """
+    _forget_other_servers()
     programs, home = programs or binaries(), folder.sub("postgres")
     user = service_user(home)
     if user:
@@ -135,6 +136,14 @@ def start_postgres(
         child.stop()
         raise
     return child, _url(folder, port, PORTAL, PORTAL)
+
+
+def _forget_other_servers() -> None:
+    """Remove libpq's variables, which complete or override an address."""
+    for name in list(os.environ):
+        # Such as PGSSLMODE or PGSERVICE, which somebody set for a server of their own.
+        if name.startswith("PG"):
+            del os.environ[name]
 
 
 def _cluster(

@@ -126,7 +126,10 @@ def test_demo_from_its_first_start_to_its_end(folder: Path) -> None:
 
     # Others that want its port or its folder are refused with a reason, and change nothing.
     for other, sentence in (
-        (Demo(folder.with_name("other"), port=first.port), f"Port {first.port} is in use"),
+        (
+            Demo(folder.with_name("other"), port=first.port),
+            f"Port {first.port} cannot be used (Address already in use)",
+        ),
         (
             # Starting it twice reports the running demo, which says more than a used port.
             Demo(folder, port=first.port),
@@ -198,3 +201,25 @@ def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     code, said = Demo(folder).end()
     assert (code, said.count("\n")) == (1, 1)
     assert f"The data folder {folder} cannot be written to" in said
+
+
+# What an engineer's shell may contain for other programs, and a terminal that is not UTF-8.
+ELSEWHERE = {
+    "CELERY_BROKER_URL": "amqp://127.0.0.1:1",
+    "CELERY_RESULT_BACKEND": "redis://127.0.0.1:1",
+    "PGHOST": "127.0.0.2",
+    "PGOPTIONS": "-cno_such_setting=1",
+    "PGSERVICE": "no-such-service",
+    "PGSSLMODE": "verify-full",
+    "LC_ALL": "C",
+    "PYTHONCOERCECLOCALE": "0",
+    "PYTHONUTF8": "0",
+}
+
+
+def test_environment_for_other_programs_is_ignored(folder: Path) -> None:
+    demo = Demo(folder, **ELSEWHERE)
+    demo.wait_until_up()
+    code, said = demo.end(signal.SIGINT)
+    assert code == 0
+    assert "Creating a PostgreSQL cluster ?" in said

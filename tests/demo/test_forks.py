@@ -1,5 +1,6 @@
 """Work that the demo does in forks of its own process."""
 
+import errno
 import json
 import os
 import signal
@@ -8,7 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
+from django.db import OperationalError
 
 from backups_portal.demo.child_processes import Child, Program, end_orphans
 from backups_portal.demo.data_folder import DataFolder, opened
@@ -83,7 +86,23 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize(("work", "sentence"), [(fail, "there is no room"), (die, r"exit code -9")])
+def fill_the_disk() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device", "static/app.css")
+
+
+def fill_the_disk_of_the_database() -> None:
+    raise OperationalError("no room") from psycopg.errors.DiskFull("could not extend file")
+
+
+@pytest.mark.parametrize(
+    ("work", "sentence"),
+    [
+        (fail, "there is no room"),
+        (fill_the_disk, r"^static/app\.css: No space left on device$"),
+        (fill_the_disk_of_the_database, r"^The portal's database has refused: no room\.$"),
+        (die, r"exit code -9"),
+    ],
+)
 def test_work_that_fails_is_told(work: Callable[[], None], sentence: str) -> None:
     with pytest.raises(DemoError, match=sentence):
         run_forked(work)
