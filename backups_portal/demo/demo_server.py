@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
-from importlib import import_module
 from io import StringIO
 
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
-from backups_portal.celery import app
 from backups_portal.demo.child_processes import Child, start
 from backups_portal.demo.data_folder import DataFolder, write_whole
 from backups_portal.demo.demo_accounts import PEOPLE, demo_password, ensure_account
@@ -106,8 +104,6 @@ def start_portal(port: int, folder: DataFolder, stack: ExitStack) -> list[Child]
     # The API has its own settings and loads the code itself, while this process loads it for forks.
     children.append(start(programs.pop("api"), folder))
     if sys.platform == "linux":
-        import_module(settings.ROOT_URLCONF)
-        app.loader.import_default_modules()
         prepare_to_fork()
     # Forks of a process that has used the system's libraries are not safe on macOS.
     begin = fork if sys.platform == "linux" else start

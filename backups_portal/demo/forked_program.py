@@ -12,12 +12,14 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from django.conf import settings
 from django.db import connections
 from django.utils.log import configure_logging
 
+from backups_portal.celery import app
 from backups_portal.demo.child_processes import (
     Child,
     ForkedProcess,
@@ -30,7 +32,12 @@ from backups_portal.demo.data_folder import DataFolder
 
 
 def prepare_to_fork() -> None:
-    """Freeze objects so that forks share them; close database connections."""
+    """Load the portal, for forks to share; close database connections."""
+    level = logging.getLogger().level
+    import_module(settings.ROOT_URLCONF)
+    # Sets Django up again, and with it the log level.
+    app.loader.import_default_modules()
+    logging.getLogger().setLevel(level)
     connections.close_all()
     gc.collect()
     gc.freeze()

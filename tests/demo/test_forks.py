@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.db import OperationalError
 
 from backups_portal.demo.child_processes import Child, Program, end_orphans
@@ -112,3 +114,26 @@ def test_work_leaves_nothing_in_this_process() -> None:
     kept: list[int] = []
     run_forked(lambda: kept.append(1))
     assert kept == []
+
+
+PREPARED = """
+import logging
+import django
+django.setup()
+logging.getLogger().setLevel(logging.WARNING)
+from backups_portal.demo.forked_program import prepare_to_fork
+prepare_to_fork()
+print(logging.getLevelName(logging.getLogger().level))
+"""
+
+
+def test_the_story_is_told_without_log_lines() -> None:
+    """Loading the portal leaves the level, above which the demo tells sentences only."""
+    done = subprocess.run(
+        [sys.executable, "-c", PREPARED],
+        cwd=settings.BASE_DIR,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "WARNING\n", done.stderr
