@@ -35,6 +35,21 @@ def test_a_file_larger_than_a_slice_comes_whole(
     assert b"".join(response.streaming_content) == content
 
 
+@pytest.mark.parametrize("size", [-5, 2, 2**63 - 1])
+def test_a_file_whose_size_sql_made_up_comes_whole(
+    api: Api, database: Connection, size: int
+) -> None:
+    for path in ("map", "plan"):
+        put_file(database, path=path, content=b"north")
+    database.execute("UPDATE file SET size = %s", [size])
+    database.commit()
+    listed = api.get("/files")
+    assert ([one["size"] for one in listed["files"]], listed["usage"]) == ([5, 5], 10)
+    profile = api.get("/info")["id"]
+    response = api.client.get(f"/file/{profile}/map", headers={"token": api.token})
+    assert b"".join(response.streaming_content) == b"north"
+
+
 @pytest.mark.parametrize("after", [os.urandom(1_700), None])
 def test_a_file_that_is_replaced_while_it_is_read_comes_from_one_upload(
     database: Connection, monkeypatch: pytest.MonkeyPatch, after: bytes | None
