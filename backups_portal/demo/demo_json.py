@@ -6,7 +6,7 @@ import psycopg
 
 from backups_portal.demo.demo_accounts import PEOPLE, demo_password
 from backups_portal.lib import pgsession
-from backups_portal.projectdb.tokens import TokenGrant, create_token, reveal
+from backups_portal.projectdb.tokens import SEALED, TokenGrant, create_token, reveal
 from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.models import Project
 
@@ -71,12 +71,12 @@ def profile_token(dsn: str) -> str:
     """Return a profile token with full permission, creating one if missing."""
     with pgsession.connect(dsn) as connection:
         row = connection.execute(
-            """SELECT sealed_value FROM token
-               WHERE kind = 'profile' AND permission = 'full' AND expires_at IS NULL
-               ORDER BY id LIMIT 1"""
+            f"""SELECT {SEALED} FROM token
+                WHERE kind = 'profile' AND permission = 'full' AND expires_at IS NULL
+                ORDER BY id LIMIT 1"""  # noqa: S608 - a constant
         ).fetchone()
         if row:
-            return reveal(row[0], keys=keyring())
+            return reveal(*row, keys=keyring())
         return create_token(
             connection, TokenGrant("profile", name=TOKEN_NAME), keys=keyring()
         ).value

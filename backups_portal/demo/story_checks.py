@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from backups_portal.demo.errors import DemoError
 from backups_portal.lib import pgsession
 from backups_portal.lib.crypto import Keyring
-from backups_portal.projectdb.tokens import reveal
+from backups_portal.projectdb.tokens import SEALED, reveal
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
 
@@ -31,9 +31,9 @@ def excluded_values(dsn: str, *, keys: Keyring) -> list[bytes]:
     """Read what no snapshot may contain: code, console lines, files, tokens."""
     with pgsession.connect(dsn) as connection:
         contents = connection.execute(EXCLUDED.encode()).fetchall()
-        tokens = connection.execute("SELECT sealed_value FROM token").fetchall()
+        tokens = connection.execute(f"SELECT {SEALED} FROM token").fetchall()  # noqa: S608
     values = [bytes(content) for (content,) in contents]
-    return values + [reveal(sealed, keys=keys).encode() for (sealed,) in tokens]
+    return values + [reveal(*sealed, keys=keys).encode() for sealed in tokens]
 
 
 def search_snapshot(manifest: Manifest, storage: Storage, secrets: Sequence[bytes]) -> int:

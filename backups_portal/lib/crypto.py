@@ -67,7 +67,7 @@ class Keyring:
         sealed = bytes(sealed)
         try:
             plain = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], purpose.encode())
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:  # a ValueError: too few bytes
             raise DecryptionError(
                 f"A sealed {purpose} cannot be opened: INSTALLATION_KEY is not the one that this "
                 "portal was set up with."

@@ -9,7 +9,7 @@ from psycopg.rows import class_row
 
 from backups_portal.lib.crypto import Keyring
 from backups_portal.projectdb.resource_writer import create
-from backups_portal.projectdb.tokens import NewToken, TokenGrant, create_token, reveal
+from backups_portal.projectdb.tokens import SEALED, NewToken, TokenGrant, create_token, reveal
 
 # Console lines that are kept for each analysis.
 CONSOLE_LINES = 1000
@@ -42,11 +42,11 @@ def create_analysis(
 def token_of(connection: Connection, analysis_id: str, *, keys: Keyring) -> tuple[str, str] | None:
     """Return the newest token of an analysis and its permission, if any."""
     row = connection.execute(
-        """SELECT sealed_value, permission FROM token WHERE analysis_id = %s
-           ORDER BY created_at DESC, id DESC LIMIT 1""",
+        f"""SELECT {SEALED}, permission FROM token WHERE analysis_id = %s
+            ORDER BY created_at DESC, id DESC LIMIT 1""",  # noqa: S608 - a constant
         [analysis_id],
     ).fetchone()
-    return (reveal(row[0], keys=keys), str(row[1])) if row else None
+    return (reveal(*row[:2], keys=keys), str(row[2])) if row else None
 
 
 def renew_token(connection: Connection, analysis_id: str, *, keys: Keyring) -> str:

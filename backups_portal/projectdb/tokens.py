@@ -6,7 +6,7 @@ from datetime import datetime
 from psycopg import Connection
 from psycopg.rows import class_row
 
-from backups_portal.lib.crypto import Keyring
+from backups_portal.lib.crypto import DecryptionError, Keyring
 from backups_portal.projectdb.ids import new_resource_id, new_token_uuid
 from backups_portal.projectdb.resource_writer import insert
 
@@ -16,6 +16,8 @@ KIND_PREFIXES = {"profile": "p-", "analysis": "a-", "device": ""}
 CHARACTERS = 36
 NAME_LENGTH = 100
 SEAL_PURPOSE = "token"
+# The arguments of `reveal`, in queries of the table.
+SEALED = "token.sealed_value, (SELECT prefix FROM instance)"
 # What each permission of a token allows, for every kind of token.
 RIGHTS = {
     "full": frozenset({"read", "write", "delete"}),
@@ -157,9 +159,24 @@ def note_use(connection: Connection, token_id: str) -> None:
     connection.execute("UPDATE token SET last_used_at = now() WHERE id = %s", [token_id])
 
 
-def reveal(sealed_value: bytes, *, keys: Keyring) -> str:
-    """Return a token's value, for token lists of the API and for a page."""
-    return keys.open(sealed_value, SEAL_PURPOSE)
+def reveal(sealed_value: bytes, prefix: str, *, keys: Keyring) -> str:
+    """Return a token's value, for token lists of the API and for a page.
+
+    An owner can write any bytes into the column, also those of another project's token, whose value
+    is not for this owner.
+
+    Args:
+        prefix: The prefix of the database that the value was read from.
+
+    Returns:
+        "" for bytes that are not a token of this database.
+    """
+    try:
+        value = keys.open(sealed_value, SEAL_PURPOSE)
+    except DecryptionError:
+        return ""
+    is_own = any(value.startswith(kind + prefix) for kind in KIND_PREFIXES.values())
+    return value if is_own else ""
 
 
 LISTED = """id::text, name, permission, last_four, created_at, expires_at, last_used_at,

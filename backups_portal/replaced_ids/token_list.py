@@ -7,7 +7,7 @@ from psycopg import Connection
 from psycopg.rows import class_row
 
 from backups_portal.lib.crypto import Keyring
-from backups_portal.projectdb.tokens import reveal
+from backups_portal.projectdb.tokens import SEALED, reveal
 
 # Rows read at a time for a file.
 BATCH = 2_000
@@ -85,9 +85,8 @@ def tokens_replacing(connection: Connection, old: str, *, keys: Keyring) -> list
 def reveal_token(
     connection: Connection, token_id: str, *, keys: Keyring
 ) -> tuple[ListedToken, str] | None:
-    """Read a token with its value; None if it no longer exists."""
-    query = f"{FIELDS}, sealed_value {FOUND} AND token.id::text = %(id)s"
+    """Read a token with its value; None if it is gone, or no token of this project."""
+    query = f"{FIELDS}, {SEALED} {FOUND} AND token.id::text = %(id)s"
     row = connection.execute(query.encode(), {"sought": "", "id": token_id}).fetchone()
-    if row is None:
-        return None
-    return ListedToken(*row[:-1]), reveal(bytes(row[-1]), keys=keys)
+    value = reveal(*row[-2:], keys=keys) if row else ""
+    return (ListedToken(*row[:-2]), value) if row and value else None

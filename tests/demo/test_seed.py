@@ -17,7 +17,7 @@ from pytest_django import Settings
 from backups_portal.demo import fleet, seed
 from backups_portal.objectives.standings import standings_of
 from backups_portal.projectdb.provisioning import drop_database
-from backups_portal.projectdb.tokens import TokenGrant, create_token, reveal
+from backups_portal.projectdb.tokens import SEALED, TokenGrant, create_token, reveal
 from backups_portal.projects.database_dsn import keyring, project_dsn, server_url
 from backups_portal.projects.models import Project
 from backups_portal.projects.servers import register_server
@@ -183,10 +183,10 @@ def assert_device_backup_has_all(project: Project, settings: Settings) -> None:
     with psycopg.connect(project_dsn(project)) as connection:
         profile = create_token(connection, TokenGrant("profile", name="CLI"), keys=keyring()).value
         devices = connection.execute(
-            "SELECT device.id::text, sealed_value FROM device JOIN token ON device_id = device.id"
+            f"SELECT device.id::text, {SEALED} FROM device JOIN token ON device_id = device.id"
         ).fetchall()
-    for device_id, sealed in devices:
-        device = Api(reveal(bytes(sealed), keys=keyring()), Client())
+    for device_id, *sealed in devices:
+        device = Api(reveal(*sealed, keys=keyring()), Client())
         created = Api(profile, Client()).get(f"/device/{device_id}")["created_at"]
         found = set()
         for first, after in months(datetime.fromisoformat(created).date()):

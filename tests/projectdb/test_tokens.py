@@ -8,14 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backups_portal.lib.crypto import DecryptionError, Keyring
+from backups_portal.lib.crypto import Keyring
 from backups_portal.projectdb.ids import (
     new_resource_id,
     new_token_uuid,
     variable_id,
     variable_number,
 )
-from backups_portal.projectdb.tokens import TokenGrant, create_token, find_token, mint, reveal
+from backups_portal.projectdb.tokens import (
+    SEALED,
+    TokenGrant,
+    create_token,
+    find_token,
+    mint,
+    reveal,
+)
 from tests.projectdatabases import DEVICE, KEYS, Connection, Target, add_device
 
 prefixes = st.from_regex(r"[0-9a-f]{8}", fullmatch=True)
@@ -79,11 +86,17 @@ def test_a_token_is_found_until_it_expires(database: Connection, target: Target)
 
 def test_only_the_installation_reveals_a_token(database: Connection) -> None:
     token = create_token(database, TokenGrant("profile", name="Script"), keys=KEYS)
-    row = database.execute("SELECT sealed_value FROM token").fetchone()
-    assert row is not None
-    assert reveal(row[0], keys=KEYS) == token.value
-    with pytest.raises(DecryptionError):
-        reveal(row[0], keys=Keyring(b"o" * 32))
+    sealed, prefix = database.execute(f"SELECT {SEALED} FROM token").fetchall()[0]
+    assert reveal(sealed, prefix, keys=KEYS) == token.value
+    assert reveal(sealed, prefix, keys=Keyring(b"o" * 32)) == ""
+
+
+@pytest.mark.parametrize("kind", ["profile", "device", "analysis"])
+def test_a_sealed_token_of_another_database_is_not_revealed(kind: str) -> None:
+    """An owner could otherwise read another project's tokens out of a copy of its database."""
+    sealed = mint(kind, prefix="aaaaaaaa", keys=KEYS).sealed_value
+    assert reveal(sealed, "bbbbbbbb", keys=KEYS) == ""
+    assert reveal(b"none", "bbbbbbbb", keys=KEYS) == ""
 
 
 def test_a_token_fits_its_kind(database: Connection) -> None:

@@ -88,6 +88,16 @@ def test_another_projects_token_is_not_revealed(
     assert client.post(url(moved), {"token": token_id(backup)}).status_code == 404
 
 
+def test_nor_is_its_sealed_value_under_an_own_id(
+    client: Client, moved: Project, backup: Project
+) -> None:
+    with open_project(backup) as connection:
+        (row,) = connection.execute("SELECT sealed_value FROM token WHERE kind = 'device'")
+    with open_project(moved) as connection:
+        connection.execute("UPDATE token SET sealed_value = %s", row)
+    assert client.post(url(moved), {"token": token_id(moved)}).status_code == 404
+
+
 def test_many_are_paged_and_searched(client: Client, moved: Project) -> None:
     for number in range(30):
         add_truck(moved, device=f"{number:024x}", name=f"Sensor {number:02}")

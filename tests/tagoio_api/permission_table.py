@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backups_portal.projectdb.catalogue import TABLES
-from backups_portal.projectdb.tokens import reveal
+from backups_portal.projectdb.tokens import SEALED, reveal
 from backups_portal.projects.database_dsn import keyring
 from tests.projectdatabases import Connection
 
@@ -33,12 +33,15 @@ class World:
 
     def tokens(self) -> dict[str, str]:
         """Return each token's permission by its value."""
-        rows = self.connection.execute("SELECT sealed_value, permission FROM token").fetchall()
-        return {self._value(bytes(sealed)): str(permission) for sealed, permission in rows}  # type: ignore[arg-type]
+        rows = self.connection.execute(f"SELECT {SEALED}, permission FROM token").fetchall()
+        return {
+            self._value(bytes(sealed), str(prefix)): str(permission)
+            for sealed, prefix, permission in rows
+        }  # type: ignore[arg-type]
 
-    def _value(self, sealed: bytes) -> str:
+    def _value(self, sealed: bytes, prefix: str) -> str:
         if sealed not in self.known:
-            self.known[sealed] = reveal(sealed, keys=keyring())
+            self.known[sealed] = reveal(sealed, prefix, keys=keyring())
         return self.known[sealed]
 
     def counts(self) -> dict[str, int]:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from backups_portal.projectdb.catalogue import BY_NAME
+from backups_portal.projectdb.tokens import mint
+from backups_portal.projects.database_dsn import keyring
 from tests.projectdatabases import Connection
 from tests.tagoio_api.conftest import Api, Sensor
 from tests.tagoio_api.resources.test_resource_kinds import CASES
@@ -307,3 +309,16 @@ def test_a_body_of_too_many_levels_is_refused_with_a_sentence(api: Api) -> None:
     message = "The body has more than 200 levels of lists and objects"
     assert api.call("POST", "/dashboard", body) == (400, message)
     assert api.call("POST", "/dashboard", b'{"a": 1e999}')[0] == 400
+
+
+def test_a_token_of_another_database_is_not_revealed(
+    api: Api, sensor: Sensor, database: Connection
+) -> None:
+    """An owner could otherwise read another project's tokens out of a copy of its database."""
+    address = f"/device/token/{sensor.device_id}"
+    assert api.get(address)[0]["token"] == sensor.token
+    analysis = api.post("/analysis", {"name": "Daily"})["id"]
+    for sealed in (b"none", mint("device", prefix="aaaaaaaa", keys=keyring()).sealed_value):
+        database.execute("UPDATE token SET sealed_value = %s", [sealed])
+        assert api.get(address)[0]["token"] == ""
+        assert api.get(f"/analysis/{analysis}")["token"] == ""

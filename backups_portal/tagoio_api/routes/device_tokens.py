@@ -15,7 +15,6 @@ from pydantic import Field
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.record_writer import UnknownDeviceError
 from backups_portal.projectdb.tokens import TokenGrant, create_token, reveal
-from backups_portal.projects.database_dsn import keyring
 from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, Caller, profile
 from backups_portal.tagoio_api.data.device_data import find_device
 from backups_portal.tagoio_api.envelope import ApiError
@@ -28,8 +27,6 @@ from backups_portal.tagoio_api.resources.resource_list import asked_fields, list
 
 
 def _shape(row: Row) -> Row:
-    if "token" in row:
-        row["token"] = reveal(row["token"], keys=keyring())
     if "expire_time" in row:
         row["expire_time"] = row["expire_time"] or NEVER
     return {"tags": [], **row}
@@ -78,12 +75,15 @@ def list_(request: ApiRequest, value: str) -> list[Row]:
     rows = list_resources(
         request.auth.connection, TOKEN, {**query, "fields": [*fields, "permission"]}, condition
     )
-    return [only(_veiled(row, request.auth), fields) for row in rows]
+    return [only(_revealed(row, request.auth), fields) for row in rows]
 
 
-def _veiled(row: Row, caller: Caller) -> Row:
-    hides = "token" in row and not caller.covers(row["permission"])
-    return {**row, "token": ""} if hides else row
+def _revealed(row: Row, caller: Caller) -> Row:
+    if "token" not in row:
+        return row
+    is_shown = caller.covers(row["permission"])
+    prefix, keys = caller.project.prefix, caller.keys
+    return {**row, "token": reveal(row["token"], prefix, keys=keys) if is_shown else ""}
 
 
 @router.post("/device/token", auth=profile, summary="Create a token of a device")
