@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
@@ -157,9 +157,9 @@ class DeviceChartView(DevicePage):
         asked = self.request.GET.copy()
         last = self.opened.device.last or timezone.now()
         # Include the whole minute of the last record.
-        until = formats.local(last, self.clocks) + timedelta(minutes=1)
-        for name, at in (("since", until - WEEK), ("until", until)):
-            asked.setdefault(name, f"{at:%Y-%m-%dT%H:%M}")
+        until = _moved(formats.local(last, self.clocks), timedelta(minutes=1))
+        for name, at in (("since", _moved(until, -WEEK)), ("until", until)):
+            asked.setdefault(name, at.replace(tzinfo=None).isoformat(timespec="minutes"))
         if self._numeric:
             asked.setdefault("variable", self._numeric[0].variable)
         return asked
@@ -193,6 +193,14 @@ class DeviceChartView(DevicePage):
             "has_now": bool(now),
             "has_then": bool(then),
         }
+
+
+def _moved(moment: datetime, by: timedelta) -> datetime:
+    """Add to a moment, within the years 1 to 9999."""
+    try:
+        return moment + by
+    except OverflowError:
+        return (datetime.max if by > timedelta() else datetime.min).replace(tzinfo=moment.tzinfo)
 
 
 class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):

@@ -382,3 +382,16 @@ def test_a_chart_without_the_database_shows_the_backup(
     page = read(client, snapshot, f"{CHART}&now=on")
     assert len(lines_of(page)) == 1
     assert "The database did not answer in time" in page
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+@pytest.mark.parametrize("moment", ["0001-01-01 00:00Z", "9999-12-31 23:59:59.999999Z"])
+def test_a_chart_of_the_first_and_last_moments(
+    client: Client, live_project: Project, moment: str, zone: str
+) -> None:
+    with psycopg.connect(admin_dsn(live_project), autocommit=True) as source:
+        source.execute("UPDATE variable SET time = %s", [moment])
+    client.force_login(live_project.created_by)
+    client.cookies["zone"] = zone
+    page = read(client, taken(live_project), "chart/")
+    assert f'value="{moment[:4]}' in page
