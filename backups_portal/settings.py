@@ -186,7 +186,7 @@ _REDIS = env.address("REDIS_URL", redis_server.parse)
 REDIS_URL = _REDIS.url
 CACHES = {"default": shared_cache(REDIS_URL)}
 CELERY_BROKER_URL = _REDIS.broker_url
-# Celery prefers these to its settings, so another program's would send the portal's tasks elsewhere.
+# Celery prefers these to its settings, so another program's would send our tasks elsewhere.
 for _name in ("BROKER_URL", "BROKER_READ_URL", "BROKER_WRITE_URL", "RESULT_BACKEND"):
     os.environ.pop(f"CELERY_{_name}", None)
 CELERY_BROKER_USE_SSL = _REDIS.broker_ssl
