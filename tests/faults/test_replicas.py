@@ -23,16 +23,17 @@ def replica(tmp_path: Path) -> Iterator[Cluster]:
         with psycopg.connect(cluster.url) as connection:
             # If one of its processes crashes, all of them restart.
             os.kill(connection.info.backend_pid, signal.SIGKILL)
-        until(partial(answers, cluster), ticking=False)
+        until(partial(is_replica, cluster), ticking=False)
         yield cluster
 
 
-def answers(cluster: Cluster) -> bool:
+def is_replica(cluster: Cluster) -> bool:
+    """Tell whether it is one yet; for a moment after the crash it still answers as before."""
     try:
-        psycopg.connect(cluster.url).close()
+        with psycopg.connect(cluster.url) as connection:
+            return connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
     except psycopg.OperationalError:
         return False
-    return True
 
 
 @pytest.mark.django_db
