@@ -17,15 +17,18 @@ import secrets
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from rich.console import Console
 
 from backups_portal.demo.bootstrap import environment
 from backups_portal.demo.data_folder import DataFolder, opened
 from backups_portal.demo.embedded_servers import Services
 from backups_portal.demo.ports import free_port
 from backups_portal.demo.shutdown_signals import stop_on_signals
-from tests.benchmarks.harness import Say, console_of, parser_of, print_json, progress
+from tests.benchmarks.harness import Say, console_of, parser_of, print_json
 from tests.benchmarks.machine import Machine
 from tests.benchmarks.servers import server_version
 from tests.soak.processes import APPLICATION, Servers, running_portal, running_servers
@@ -103,8 +106,9 @@ def run(options: argparse.Namespace, say: Say) -> bool:
 
 
 def main(arguments: list[str]) -> int:
+    say = partial(Console(stderr=True).print, markup=False)
     with stop_on_signals():
-        return 0 if run(parse(arguments), progress()) else 1
+        return 0 if run(parse(arguments), say) else 1
 
 
 if __name__ == "__main__":
