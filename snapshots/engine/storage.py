@@ -30,7 +30,7 @@ from snapshots.engine.errors import (
     StorageError,
 )
 from snapshots.engine.layout import is_manifest
-from snapshots.engine.storage_reasons import in_few_words, in_full
+from snapshots.engine.storage_reasons import in_few_words, in_full, is_about_object
 
 if TYPE_CHECKING:
     from snapshots.engine.encryption import ProjectCipher
@@ -168,6 +168,8 @@ class Storage:
                 raise DamagedSnapshotError(f"{key} has {found.meta['size']:,} bytes: no manifest.")
             return bytes(found.bytes())
         except (NotFoundError, FileNotFoundError) as error:
+            if not is_about_object(error):
+                raise self._failed(f"could not read {key}", error) from error
             raise MissingObjectError(f"{self.name} lacks {key}.") from error
         except (BaseError, OSError) as error:
             raise self._failed(f"could not read {key}", error) from error
@@ -184,8 +186,9 @@ class Storage:
         """Remove an object; do nothing if it is gone already."""
         try:
             obstore.delete(self._store, key)
-        except (NotFoundError, FileNotFoundError):
-            return
+        except (NotFoundError, FileNotFoundError) as error:
+            if not is_about_object(error):
+                raise self._failed(f"could not delete {key}", error) from error
         except (BaseError, OSError) as error:
             raise self._failed(f"could not delete {key}", error) from error
 

@@ -10,6 +10,8 @@ from backups_portal.lib.addresses.url import without_secrets
 # obstore's errors, for all kinds of buckets: the status, and the response after it.
 STATUS = re.compile(r"status code: (\d{3}[^:<\n]*)")
 CODE = re.compile(r"<Code>(\w+)</Code>")
+NOT_FOUND = re.compile(r"status code: 404 Not Found:?(.*)", re.DOTALL)
+NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
 # Errors of the operating system.
 OF_SYSTEM = re.compile(r"(?:^|: )([^:]+) \(os error \d+\)")
 NO_ANSWER = "the server did not answer"
@@ -23,6 +25,19 @@ IN_THE_LOG = "the operators' log has the details"
 def in_full(error: Exception) -> str:
     """Return a library's message, without secrets and debugging details."""
     return without_secrets(str(error).partition("\n\nDebug source")[0].strip())
+
+
+def is_about_object(error: Exception) -> bool:
+    """Tell whether "not found" is what the storage says about an object.
+
+    A bucket that is gone is answered by a 404, too, and so is everything by a proxy that has lost
+    the server behind it: then nothing is known about the object.
+    """
+    found = NOT_FOUND.search(in_full(error))
+    if found is None or not found[1].strip():
+        return True
+    code = CODE.search(found[1])
+    return code is not None and code[1] not in NO_BUCKET
 
 
 def in_few_words(error: Exception) -> str:

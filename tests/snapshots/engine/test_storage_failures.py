@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from snapshots.engine.bucket_settings import OBJECT_LOCK
-from snapshots.engine.errors import StorageError
+from snapshots.engine.errors import MissingObjectError, StorageError
 from snapshots.engine.storage import Storage, open_storage
-from tests.s3 import Answer, Proxy, bucket_url, proxy_before, s3_server
+from tests.s3 import Answer, Proxy, bucket_url, proxy_before, s3_server, well
 
 XML = [("Content-Type", "application/xml")]
 BODY = "<?xml version='1.0'?>\n<Error><Code>{}</Code><HostId>rack-7</HostId></Error>"
@@ -64,12 +64,43 @@ def test_a_server_that_is_not_there_is_not_named(lock: dict[str, str]) -> None:
 
 def test_an_answer_that_breaks_off_is_one(proxy: Proxy) -> None:
     storage = open_storage(bucket_url(proxy.endpoint, "p", max_retries="0"))
-    proxy.fault = lambda _method, _path, answer: answer
+    proxy.fault = well
     storage.put("project/x", b"content")
     proxy.fault = lambda *_: Answer(
         200, [("Last-Modified", "Sun, 29 Nov 2026 10:00:00 GMT")], b"x" * 99, sent=9
     )
     with pytest.raises(StorageError, match=r"project/x: the server's answer broke off\.$"):
+        storage.get("project/x")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (BODY.format("NoSuchBucket"), r" \(NoSuchBucket\)"),
+        ("404 page not found", ""),
+        ("<html>nginx on rack-7</html>", ""),
+    ],
+)
+def test_a_404_about_anything_but_the_object_does_not_say_that_it_is_missing(
+    proxy: Proxy, body: str, said: str
+) -> None:
+    """A proxy answers 404 while the server behind it is away, and so does a deleted bucket."""
+    storage = open_storage(bucket_url(proxy.endpoint, "p", max_retries="0"))
+    proxy.fault = well
+    storage.put("project/kept", b"content")
+    proxy.fault = lambda *_: Answer(404, [], body.encode())
+    with pytest.raises(StorageError, match=rf"the server answered 404 Not Found{said}\.$") as read:
+        storage.get("project/kept")
+    assert not isinstance(read.value, MissingObjectError)
+    with pytest.raises(StorageError, match=rf"could not delete .* 404 Not Found{said}\.$"):
+        storage.delete("project/kept")
+
+
+@pytest.mark.parametrize("body", [BODY.format("NoSuchKey"), ""])
+def test_a_404_about_the_object_says_that_it_is_missing(proxy: Proxy, body: str) -> None:
+    storage = open_storage(bucket_url(proxy.endpoint, "p", max_retries="0"))
+    proxy.fault = lambda *_: Answer(404, [], body.encode())
+    with pytest.raises(MissingObjectError, match=r"lacks project/x\.$"):
         storage.get("project/x")
 
 
