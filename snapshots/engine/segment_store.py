@@ -13,7 +13,12 @@ from backups_portal.lib.loggers import get_logger
 from backups_portal.projectdb.catalogue import VARIABLE
 from snapshots.engine.contents_index import CELLS
 from snapshots.engine.digest import Digest
-from snapshots.engine.errors import EngineError, UnkeptObjectError
+from snapshots.engine.errors import (
+    DamagedSnapshotError,
+    EngineError,
+    MissingObjectError,
+    UnkeptObjectError,
+)
 from snapshots.engine.fallback_storage import is_away
 from snapshots.engine.manifest import Manifest, Segment
 from snapshots.engine.segments import EncodedSegment, check_bytes
@@ -97,7 +102,10 @@ def is_intact(storage: Storage, segment: Segment) -> bool:
 
 def read_back(storage: Storage, key: str, sha256: str) -> None:
     """Raise UnkeptObjectError if an object is not what was just written."""
-    if hashlib.sha256(storage.get(key)).hexdigest() != sha256:
-        raise UnkeptObjectError(
-            f"The backup storage returned other bytes than were written to {key}."
-        )
+    reason = f"The backup storage returned other bytes than were written to {key}."
+    try:
+        content = storage.get(key)
+    except (MissingObjectError, DamagedSnapshotError) as error:
+        raise UnkeptObjectError(reason) from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise UnkeptObjectError(reason)
