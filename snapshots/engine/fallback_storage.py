@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from obstore.store import MemoryStore
 
@@ -13,6 +14,9 @@ from snapshots.engine.errors import (
     UnkeptObjectError,
 )
 from snapshots.engine.storage import Parsed, Storage, StoredObject
+
+if TYPE_CHECKING:
+    from obstore import GetResult
 
 # Skip an unreachable store for this long; otherwise every object would wait for its retries.
 AWAY_SECONDS = 60.0
@@ -94,7 +98,7 @@ class UnopenedStorage(Storage):
         super().__init__(MemoryStore())
         self._reason = reason
 
-    def get_stored(self, key: str) -> bytes:
+    def _find(self, key: str) -> "GetResult":
         raise StorageError(str(self._reason)) from self._reason
 
     def list(self, prefix: str) -> Iterator[StoredObject]:

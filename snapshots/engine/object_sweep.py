@@ -88,11 +88,12 @@ def sweep(
             storage.delete(item.key)
             removed += 1
             removed_bytes += item.size
-    broken |= {key: IN_PARTS for key, objects in read.objects.items() if objects - found}
+    missing = {key for key in named - found if not storage.has(key)}
+    broken |= {key: IN_PARTS for key, objects in read.objects.items() if objects & missing}
     return Swept(
         removed=removed,
         removed_bytes=removed_bytes,
-        missing=tuple(sorted(named - found)),
+        missing=tuple(sorted(missing)),
         broken=broken,
         unreadable=tuple(read.unreadable),
         unsupported=tuple(read.unsupported),

@@ -33,6 +33,8 @@ from snapshots.engine.layout import is_manifest
 from snapshots.engine.storage_reasons import in_few_words, in_full, is_about_object
 
 if TYPE_CHECKING:
+    from obstore import GetResult
+
     from snapshots.engine.encryption import ProjectCipher
 
 log = get_logger(__name__)
@@ -149,12 +151,17 @@ class Storage:
         """Return what `parse` makes of the object's content.
 
         Use this whenever the content can be checked: if `parse` refuses it with an EngineError, a
-        storage with a copy parses the copy's content instead.
+        storage with a copy parses the copy's content instead. Content that is refused as damaged is
+        read once more: it may have been cut or changed only on its way here.
 
         Raises:
             EngineError: as `get` and `parse` raise.
         """
-        return parse(self.get(key))
+        try:
+            return parse(self.get(key))
+        except DamagedSnapshotError as error:
+            log.warning("%s is damaged, reading it again: %s", key, error)
+            return parse(self.get(key))
 
     def get_stored(self, key: str) -> bytes:
         """Return the object's stored bytes, encrypted or not.
@@ -162,11 +169,25 @@ class Storage:
         Raises:
             DamagedSnapshotError: it has the name of a manifest, but is too large to be one.
         """
+        found = self._find(key)
+        if is_manifest(key) and found.meta["size"] > MAX_MANIFEST_BYTES:
+            raise DamagedSnapshotError(f"{key} has {found.meta['size']:,} bytes: no manifest.")
         try:
-            found = obstore.get(self._store, key)
-            if is_manifest(key) and found.meta["size"] > MAX_MANIFEST_BYTES:
-                raise DamagedSnapshotError(f"{key} has {found.meta['size']:,} bytes: no manifest.")
             return bytes(found.bytes())
+        except (BaseError, OSError) as error:
+            raise self._failed(f"could not read {key}", error) from error
+
+    def has(self, key: str) -> bool:
+        """Ask for an object, without reading it."""
+        try:
+            self._find(key)
+        except MissingObjectError:
+            return False
+        return True
+
+    def _find(self, key: str) -> "GetResult":
+        try:
+            return obstore.get(self._store, key)
         except (NotFoundError, FileNotFoundError) as error:
             if not is_about_object(error):
                 raise self._failed(f"could not read {key}", error) from error

@@ -9,10 +9,13 @@ import pytest
 
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.projects.models import Project
+from snapshots.integrity.orphan_objects import Swept, sweep_project
+from snapshots.integrity.verification import verify
 from snapshots.models import Snapshot
 from snapshots.run.snapshot_run import take
 from tests.factories import make_snapshot
-from tests.s3 import Answer, Proxy, bucket_url, proxy_before, s3_server, well
+from tests.s3 import Answer, Fault, Proxy, bucket_url, one_of, proxy_before, s3_server, well
+from tests.takensnapshots import taken
 
 MASTER_KEYS = f"old:{'a1' * 32}"
 
@@ -34,8 +37,60 @@ def _bucket(stored: object, settings: Any, proxy: Proxy, tmp_path: Path) -> None
     settings.SNAPSHOT_STORAGE = bucket_url(proxy.endpoint, tmp_path.name, max_retries="0")
 
 
+@pytest.fixture
+def snapshot(live_project: Project) -> Snapshot:
+    return taken(live_project)
+
+
 def is_object(method: str, path: str) -> bool:
     return method == "GET" and ("/segments/" in path or "/manifests/" in path)
+
+
+def is_listing(method: str, path: str) -> bool:
+    return method == "GET" and "list-type=2" in path
+
+
+def cut_once() -> Fault:
+    """Answer the first request for an object with half of it, in a complete answer."""
+    cut = one_of(1000, lambda method, path, answer: replace(answer, body=answer.body[:40]))
+    return lambda method, path, answer: (
+        cut(method, path, answer) if is_object(method, path) else answer
+    )
+
+
+def without_fresh_segments(method: str, path: str, answer: Answer) -> Answer:
+    if not is_listing(method, path) or b"/segments/" not in answer.body:
+        return answer
+    head, _, rest = answer.body.partition(b"<Contents>")
+    return replace(answer, body=head + rest.rpartition(b"</Contents>")[2])
+
+
+def swept(snapshot: Snapshot) -> Swept:
+    found = sweep_project(snapshot.project_id)
+    assert found is not None
+    return found
+
+
+def is_offered(snapshot: Snapshot) -> bool:
+    snapshot.refresh_from_db()
+    return snapshot.is_restorable
+
+
+def test_an_object_that_comes_cut_once_is_read_again(snapshot: Snapshot, proxy: Proxy) -> None:
+    for judge in (swept, verify):
+        proxy.fault, proxy.harmed = cut_once(), 0
+        judge(snapshot)
+        assert proxy.harmed == 1
+        assert is_offered(snapshot), judge
+
+
+def test_a_listing_that_lacks_fresh_objects_is_not_believed(
+    snapshot: Snapshot, proxy: Proxy
+) -> None:
+    proxy.fault = without_fresh_segments
+    assert swept(snapshot).missing == ()
+    assert proxy.harmed
+    assert is_offered(snapshot)
 
 
 @pytest.mark.parametrize("keys", ["", MASTER_KEYS])
