@@ -13,7 +13,7 @@ from django.db.models import Q
 
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.models import Project
-from snapshots.engine.errors import MissingObjectError, StorageError
+from snapshots.engine.errors import DamagedSnapshotError, MissingObjectError, StorageError
 from snapshots.engine.layout import MARKER, PROBES
 from snapshots.engine.storage import Storage, place_of
 from snapshots.models import Snapshot, SnapshotCopy
@@ -66,17 +66,18 @@ def check_storage(storage: Storage) -> None:
 
 @contextmanager
 def check_storage_on_missing() -> Iterator[None]:
-    """Check that the storage is the right one if an object is missing.
+    """Check that the storage is the right one if an object is missing or damaged.
 
-    An unmounted folder lacks everything, which says nothing about a snapshot. Can be used as a
-    context manager or a decorator.
+    An unmounted folder lacks everything, and a website at the storage's address answers each
+    request with a page, which says nothing about a snapshot. Can be used as a context manager or a
+    decorator.
 
     Raises:
         StorageError: it is the wrong one.
     """
     try:
         yield
-    except MissingObjectError:
+    except (MissingObjectError, DamagedSnapshotError):
         check_storage(snapshot_storage())
         raise
 
@@ -104,7 +105,7 @@ def check_apart(first: Storage, second: Storage) -> None:
     key = f"{PROBES}/{secrets.token_hex(8)}"
     second.put_stored(key, CONTENT)
     try:
-        is_in_both = _has(first, key)
+        is_in_both = first.has(key)
     finally:
         second.delete(key)
     if is_in_both:
@@ -116,10 +117,10 @@ def check_apart(first: Storage, second: Storage) -> None:
 
 
 def _check(storage: Storage, wanted: Callable[[], Sequence[str]], what: str) -> None:
-    if _has(storage, MARKER):
+    if _is_marked(storage):
         return
     keys = wanted()
-    is_known = any(_has(storage, key) for key in keys)
+    is_known = any(map(storage.has, keys))
     if keys and not is_known:
         log.error(
             "%s has none of the %s: it may be an empty folder in place of the right one; if they "
@@ -157,9 +158,13 @@ def _wanted_copies() -> Sequence[str]:
     return list(wanted[:LOOKED_FOR])
 
 
-def _has(storage: Storage, key: str) -> bool:
+def _is_marked(storage: Storage) -> bool:
     try:
-        storage.get_stored(key)
+        marker = storage.get_stored(MARKER)
     except MissingObjectError:
         return False
+    if marker.lstrip().startswith(b"<"):
+        raise StorageError(
+            f"{storage.name} answers with a web page. An operator needs to check its address."
+        )
     return True

@@ -9,10 +9,16 @@ import pytest
 
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.projects.models import Project
+from restores.models import Proof
+from restores.proof_queue import queue_proof
+from restores.proof_run import run_proof
+from snapshots.engine.encryption import MasterKeys
+from snapshots.engine.errors import StorageError
 from snapshots.integrity.orphan_objects import Swept, sweep_project
 from snapshots.integrity.verification import verify
 from snapshots.models import Snapshot
 from snapshots.run.snapshot_run import take
+from snapshots.storages.key_rotation import rotate_each
 from tests.factories import make_snapshot
 from tests.s3 import Answer, Fault, Proxy, bucket_url, one_of, proxy_before, s3_server, well
 from tests.takensnapshots import taken
@@ -58,6 +64,11 @@ def cut_once() -> Fault:
     )
 
 
+def web_page(method: str, path: str, answer: Answer) -> Answer:
+    """Answer as a website does that has a page for every address."""
+    return Answer(200, [("Content-Type", "text/html")], b"<!doctype html><title>Console</title>")
+
+
 def without_fresh_segments(method: str, path: str, answer: Answer) -> Answer:
     if not is_listing(method, path) or b"/segments/" not in answer.body:
         return answer
@@ -69,6 +80,14 @@ def swept(snapshot: Snapshot) -> Swept:
     found = sweep_project(snapshot.project_id)
     assert found is not None
     return found
+
+
+def proof_of(snapshot: Snapshot) -> Proof:
+    proof = queue_proof(snapshot.pk)
+    assert proof is not None
+    run_proof(proof.pk)
+    proof.refresh_from_db()
+    return proof
 
 
 def is_offered(snapshot: Snapshot) -> bool:
@@ -91,6 +110,22 @@ def test_a_listing_that_lacks_fresh_objects_is_not_believed(
     assert swept(snapshot).missing == ()
     assert proxy.harmed
     assert is_offered(snapshot)
+
+
+def test_a_web_page_in_place_of_the_storage_is_none(
+    snapshot: Snapshot, proxy: Proxy, settings: Any
+) -> None:
+    proxy.fault = web_page
+    with pytest.raises(StorageError, match="web page"):
+        sweep_project(snapshot.project_id)
+    proof = proof_of(snapshot)
+    assert (proof.state, proof.cause) == (Proof.State.GIVEN_UP, Cause.STORAGE)
+    assert "web page" in proof.reason
+    assert is_offered(snapshot)
+    masters = MasterKeys.parse(MASTER_KEYS)
+    assert masters
+    (rotated,) = rotate_each(masters)
+    assert not rotated.is_finished, "no key may be removed"
 
 
 @pytest.mark.parametrize("keys", ["", MASTER_KEYS])
