@@ -25,6 +25,10 @@ def main() -> None:
     load_settings()
     try:
         execute_from_command_line(sys.argv)
+    except KeyboardInterrupt:
+        sys.stderr.write("backups-portal: stopped by Ctrl-C\n")
+        # What a shell reports for it.
+        sys.exit(130)
     except command_errors.ERRORS as error:
         sentence = command_errors.in_a_sentence(error)
         if not sentence:

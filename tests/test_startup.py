@@ -1,8 +1,10 @@
 """The modules that every process of the portal loads, whatever its purpose."""
 
 import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 from django.conf import settings
 
@@ -27,3 +29,19 @@ def test_models_load_no_engine() -> None:
     loaded = set(done.stdout.split())
     assert "psycopg" in loaded
     assert not {"pyarrow", "numpy", "obstore", "botocore", "ninja"} & loaded
+
+
+def test_a_command_ends_quietly_by_ctrl_c(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    command = subprocess.Popen(
+        [sys.executable, "manage.py", "verify_evidence", str(pipe)],
+        cwd=settings.BASE_DIR,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    # This waits until the command opens the other end, and is in the middle of its work.
+    with pipe.open("wb"):
+        command.send_signal(signal.SIGINT)
+        _, said = command.communicate(timeout=30)
+    assert (said, command.returncode) == ("backups-portal: stopped by Ctrl-C\n", 130)

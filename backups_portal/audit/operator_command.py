@@ -6,6 +6,8 @@ An account that a command names, such as with `--owner`, owns the result but did
 import json
 import os
 import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -17,6 +19,9 @@ from backups_portal.lib.crypto import DecryptionError
 from backups_portal.lib.database_outage import DJANGO_ERRORS, DRIVER_ERRORS, outage_in_words
 from backups_portal.lib.refusals import RefusedError
 from backups_portal.lib.startup import SETTINGS
+
+# What a shell reports for a process that Ctrl-C has ended.
+INTERRUPTED = 130
 
 
 class ByOperator(BaseCommand):
@@ -49,6 +54,22 @@ class OperatorCommand(ByOperator):
     def write_json(self, document: object) -> None:
         """Print a document as JSON, with ids and times as text."""
         self.stdout.write(json.dumps(document, default=str))
+
+
+@contextmanager
+def continued_by_workers(what: str) -> Iterator[None]:
+    """Say, if Ctrl-C ends the command, that a worker continues its work.
+
+    Args:
+        what: The work, as the beginning of a sentence: its row stays, and its lease expires.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise CommandError(
+            f"{what} continues: a worker takes it over within a few minutes.",
+            returncode=INTERRUPTED,
+        ) from error
 
 
 def system_user() -> str:

@@ -12,7 +12,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.audit.operator_command import system_user
 from backups_portal.audit.recorder import acting_by_command
-from restores.models import Check, Restore
+from restores.models import Check, Proof, Restore
 from restores.restore_requests import retry_restore
 from restores.restore_run import run_restore
 from snapshots.models import Snapshot
@@ -58,6 +58,33 @@ def test_a_restore_says_which_step_it_is_at(snapshot: Snapshot, owner: Account) 
     assert "every row was compared" in out.getvalue()
     steps = [line.split()[0] for line in progress.getvalue().splitlines()]
     assert steps == ["loading", "indexing", "proving"]
+
+
+class CtrlC(StringIO):
+    """A terminal where somebody presses Ctrl-C once rows are being loaded."""
+
+    def write(self, text: str) -> int:
+        if "loading" in text:
+            raise KeyboardInterrupt
+        return super().write(text)
+
+
+def test_an_interrupted_restore_says_that_it_goes_on_and_costs(
+    snapshot: Snapshot, owner: Account
+) -> None:
+    wish = [str(snapshot.pk), "--name", "Recovered", "--accept-charges"]
+    with pytest.raises(CommandError) as stopped:
+        call_command("restore_snapshot", *wish, stderr=CtrlC())
+    restore = Restore.objects.get()
+    assert restore.state in Restore.UNFINISHED
+    assert str(stopped.value).startswith(f"Restore {restore.pk}, which is charged")
+    assert stopped.value.returncode == 130
+
+
+def test_an_interrupted_proof_says_that_it_goes_on(snapshot: Snapshot) -> None:
+    with pytest.raises(CommandError, match=f"proof of snapshot {snapshot.pk} continues"):
+        call_command("prove_snapshot", str(snapshot.pk), stderr=CtrlC())
+    assert Proof.objects.get().state in Proof.UNFINISHED
 
 
 def test_a_verification_says_how_much_it_reads(snapshot: Snapshot) -> None:

@@ -129,19 +129,26 @@ def test_other_resources_keep_pointing_at_their_devices(
         assert connection.execute("SELECT FROM dashboard").fetchone() is None
 
 
-def test_a_killed_process_is_continued_without_a_row_twice(backup: Project, live: Project) -> None:
+def begun(backup: Project, live: Project) -> subprocess.Popen[str]:
+    """Start a move of many small batches; return once some are there, but not all."""
     add_readings(backup, 4_000, variable="humidity")
     process = subprocess.Popen(
         [sys.executable, "manage.py", "transfer", backup.slug, live.slug, "--yes"],
         env={**os.environ, **database_of_this_test(), "TRANSFER_BATCH_ROWS": "20"},
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     deadline = time.monotonic() + 60
     while count_rows(live) == 0 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
+    return process
+
+
+def test_a_killed_process_is_continued_without_a_row_twice(backup: Project, live: Project) -> None:
+    process = begun(backup, live)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     stopped = count_rows(live)
     assert 0 < stopped < 4_010
     add_readings(live, 5, variable="speed")
@@ -153,3 +160,14 @@ def test_a_killed_process_is_continued_without_a_row_twice(backup: Project, live
     assert row.state == Transfer.State.COMPLETED, row.reason
     assert row.summary["is_equal"] is True
     assert count_rows(live) == 4_015
+
+
+def test_an_interrupted_process_says_that_it_is_continued(backup: Project, live: Project) -> None:
+    process = begun(backup, live)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    row = Transfer.objects.get()
+    assert row.state == Transfer.State.RUNNING
+    assert said.splitlines()[-1].startswith(f"CommandError: Transfer {row.pk} continues")
+    assert "Traceback" not in said
+    assert process.returncode == 130

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from backups_portal.audit.operator_command import OperatorCommand
+from backups_portal.audit.operator_command import OperatorCommand, continued_by_workers
 from backups_portal.ui.formats import count
 from backups_portal.ui.terminal_progress import progress_bar
 from restores.checks.check_results import CheckResult
@@ -32,7 +32,10 @@ class Command(OperatorCommand):
         proof = queue_proof(snapshot.pk)
         if proof is None:
             raise CommandError(f"Snapshot {snapshot.pk} is already being proven.")
-        with progress_bar(self.stderr, silent=options["json"]) as on_progress:
+        with (
+            continued_by_workers(f"The proof of snapshot {snapshot.pk}"),
+            progress_bar(self.stderr, silent=options["json"]) as on_progress,
+        ):
             run_proof(proof.pk, on_progress)
         self._report(Proof.objects.get(pk=proof.pk), as_json=options["json"])
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from backups_portal.audit.operator_command import OperatorCommand
+from backups_portal.audit.operator_command import OperatorCommand, continued_by_workers
 from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.projects.command_lookup import owner_of
 from backups_portal.projects.models import DatabaseServer
@@ -54,7 +54,10 @@ class Command(OperatorCommand):
                 server=_server(options["server"]),
             ),
         )
-        with progress_bar(self.stderr, silent=options["json"]) as on_progress:
+        with (
+            continued_by_workers(f"Restore {restore.pk}, which is charged when it succeeds,"),
+            progress_bar(self.stderr, silent=options["json"]) as on_progress,
+        ):
             run_restore(restore.pk, on_progress)
         self._report(Restore.objects.select_related("project").get(pk=restore.pk), options["json"])
 

@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.management.base import CommandError
 from django.http import Http404
 
-from backups_portal.audit.operator_command import OperatorCommand
+from backups_portal.audit.operator_command import OperatorCommand, continued_by_workers
 from backups_portal.audit.time_arguments import moment_argument
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projects.command_lookup import find_project, owner_of
@@ -136,7 +136,10 @@ class Command(OperatorCommand):
             raise CommandError("The target does not match what was moved: see the report.")
 
     def _run(self, transfer: Transfer, options: JsonObject) -> Transfer:
-        with progress_bar(self.stderr, silent=options["json"]) as show:
+        with (
+            continued_by_workers(f"Transfer {transfer.pk}"),
+            progress_bar(self.stderr, silent=options["json"]) as show,
+        ):
             run_transfer(
                 transfer.pk,
                 lambda done, total: show(Progress(done, total, transfer.get_work_display())),
