@@ -17,7 +17,7 @@ from snapshots.integrity.recorded_manifests import load_manifest, note_digest
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.retention.expiry import each_project_id
 from snapshots.storages.configured_storages import snapshot_storage
-from snapshots.storages.storage_marker import right_copy_storage
+from snapshots.storages.storage_marker import check_storage_on_missing, right_copy_storage
 
 log = get_logger(__name__)
 
@@ -34,11 +34,16 @@ class Verified:
 
 @dataclass(frozen=True)
 class Unverified:
-    """A snapshot that does not match its record, and why."""
+    """A snapshot that does not match its record, or could not be read, and why.
+
+    Attributes:
+        is_away: The storage did not answer, so that nothing is known about the snapshot.
+    """
 
     snapshot_id: UUID
     project: str
     error: str
+    is_away: bool = False
 
 
 def verify_all(*, copies: bool = False) -> Iterator[Verified | Unverified]:
@@ -59,10 +64,11 @@ def verify_all(*, copies: bool = False) -> Iterator[Verified | Unverified]:
                 if not Snapshot.objects.completed().filter(pk=snapshot.pk).exists():
                     log.info("removed while it was being read", snapshot=snapshot.id)
                     continue
-                log.error("snapshot cannot be restored: %s", error, snapshot=snapshot.id)
-                yield Unverified(snapshot.id, snapshot.project.name, str(error))
+                log.error("snapshot cannot be verified: %s", error, snapshot=snapshot.id)
+                yield Unverified(snapshot.id, snapshot.project.name, str(error), is_away(error))
 
 
+@check_storage_on_missing()
 def verify(
     snapshot: Snapshot, on_progress: OnProgress | None = None, seen: set[str] | None = None
 ) -> Verified:

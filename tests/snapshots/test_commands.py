@@ -22,6 +22,7 @@ from snapshots.engine.storage import Storage
 from snapshots.models import Snapshot
 from snapshots.run.snapshot_run import take
 from tests.factories import make_account, make_project_row, make_restore, make_snapshot
+from tests.s3 import bucket_url
 
 pytestmark = pytest.mark.django_db
 Messages = Callable[[], list[tuple[str, list[str]]]]
@@ -215,6 +216,23 @@ class TestVerifySnapshot:
             call_command("verify_snapshot", "--all", stdout=out)
         assert f"snapshot {other.id} of {other.project} cannot be restored" in out.getvalue()
         assert list(Snapshot.objects.order_by("id").values()) == before
+
+    @pytest.mark.parametrize(
+        "place", ["file:///{}/unmounted", bucket_url("http://127.0.0.1:1", "p", max_retries="0")]
+    )
+    def test_a_storage_that_is_away_says_nothing_about_a_backup(
+        self, snapshot: Snapshot, settings: Any, tmp_path: Path, place: str
+    ) -> None:
+        settings.SNAPSHOT_STORAGE = place.format(tmp_path)
+        with pytest.raises(CommandError, match=f"{snapshot.id} could not be read"):
+            run("verify_snapshot", str(snapshot.id))
+        out = StringIO()
+        with pytest.raises(CommandError, match=r"^1 of 1 backup could not be read\.$"):
+            call_command("verify_snapshot", "--all", stdout=out)
+        assert f"snapshot {snapshot.id} of {snapshot.project} could not be read" in out.getvalue()
+        assert "0 backups read, 0 of them not as recorded" in out.getvalue()
+        with pytest.raises(CommandError, match=r"^None of those that could be read has a device"):
+            run("snapshots", "find", snapshot.project.slug, "Truck")
 
     def test_one_that_is_not_stored(self) -> None:
         snapshot = make_snapshot(make_project_row(), state=Snapshot.State.EXPIRED)

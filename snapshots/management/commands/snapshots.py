@@ -112,10 +112,11 @@ class Command(OperatorCommand):
             names = ", ".join(f"{d.name} ({d.device_id})" for d in devices[:MAX_DEVICES])
             if len(devices) > MAX_DEVICES:
                 names += f" and {len(devices) - MAX_DEVICES:,} more"
+            none = "None of those that could be read" if matching.unreadable else "No stored backup"
             raise CommandError(
                 f"{count(len(devices), 'device')} match “{text}”: {names}"
                 if devices
-                else f"No stored backup has a device “{text}”."
+                else f"{none} has a device “{text}”."
             )
         if as_json:
             self.write_json(_found_document(devices[0].device_id, found))

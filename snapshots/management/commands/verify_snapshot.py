@@ -11,6 +11,7 @@ from backups_portal.lib.json_types import JsonObject
 from backups_portal.ui.formats import count
 from backups_portal.ui.terminal_progress import progress_bar
 from snapshots.engine.errors import EngineError
+from snapshots.engine.fallback_storage import is_away
 from snapshots.integrity.verification import Unverified, verify, verify_all, verify_copy
 from snapshots.management.snapshot_arguments import stored_snapshot
 from snapshots.models import Snapshot, SnapshotCopy
@@ -27,6 +28,10 @@ def state_of_copy(snapshot: Snapshot) -> str:
     when = f", last read {copy.verified_at:%Y-%m-%d %H:%M} UTC" if copy.verified_at else ""
     reason = f": {copy.reason}" if copy.reason else ""
     return f"{copy.state}{when}{reason}"
+
+
+def _verdict(is_unknown: bool) -> str:
+    return "could not be read" if is_unknown else "cannot be restored"
 
 
 class Command(OperatorCommand):
@@ -51,22 +56,28 @@ class Command(OperatorCommand):
             self._verify(options)
 
     def _verify_all(self, *, copies: bool, as_json: bool) -> None:
-        found, bad = 0, 0
+        found, bad, away = 0, 0, 0
         for result in verify_all(copies=copies):
             found += 1
             is_bad = isinstance(result, Unverified)
-            bad += is_bad
             if as_json:
                 self.write_json({**asdict(result), "ok": not is_bad})
-            elif isinstance(result, Unverified):
-                self.stdout.write(
-                    f"snapshot {result.snapshot_id} of {result.project} cannot be restored: "
-                    f"{result.error}"
-                )
+            if isinstance(result, Unverified):
+                bad, away = bad + (not result.is_away), away + result.is_away
+                if not as_json:
+                    self.stdout.write(
+                        f"snapshot {result.snapshot_id} of {result.project} "
+                        f"{_verdict(result.is_away)}: {result.error}"
+                    )
         if not as_json:
-            self.stdout.write(f"{count(found, 'backup')} read, {bad} of them not as recorded")
-        if bad:
-            raise CommandError(f"{bad} of {count(found, 'backup')} cannot be restored from there.")
+            self.stdout.write(
+                f"{count(found - away, 'backup')} read, {bad} of them not as recorded"
+            )
+        total = count(found, "backup")
+        lost = f"{bad} of {total} cannot be restored from there." if bad else ""
+        unknown = f"{away} of {total} could not be read." if away else ""
+        if bad or away:
+            raise CommandError(f"{lost} {unknown}".strip())
 
     def _verify(self, options: JsonObject) -> None:
         snapshot = stored_snapshot(options["snapshot"])
@@ -80,7 +91,9 @@ class Command(OperatorCommand):
                 self.write_json({**failed, "copy": state_of_copy(snapshot)})
             else:
                 self._print_copy(snapshot)
-            raise CommandError(f"Snapshot {snapshot.id} cannot be restored: {error}") from error
+            raise CommandError(
+                f"Snapshot {snapshot.id} {_verdict(is_away(error))}: {error}"
+            ) from error
         if options["json"]:
             self.write_json({**asdict(found), "ok": True, "copy": state_of_copy(snapshot)})
         else:
