@@ -6,6 +6,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from backups_portal.celery import app
+from backups_portal.lib.db_time import earlier_now
 from backups_portal.lib.leased_job import JobFailedError, check_broker, may_wait
 from backups_portal.notifications import delivery
 from backups_portal.notifications.digest_schedule import due_digests, queue_digest
@@ -44,7 +45,7 @@ def make_digest(project_id: str) -> None:
 @app.task
 def forget_deliveries() -> None:
     """Delete deliveries whose retention has ended."""
-    delivery.forget_deliveries(timezone.now())
+    delivery.forget_deliveries(earlier_now())
 
 
 def enqueue(delivery_ids: Iterable[UUID]) -> None:

@@ -9,7 +9,7 @@ from django.utils import timezone
 from backups_portal.audit.hash_chain import seal_events
 from backups_portal.celery import app
 from backups_portal.lib import liveness
-from backups_portal.lib.db_time import database_now
+from backups_portal.lib.db_time import database_now, earlier_now
 from backups_portal.lib.leases import Leased, LeaseQuerySet
 from backups_portal.lib.loggers import get_logger
 from backups_portal.notifications.delivery import send_again
@@ -231,7 +231,7 @@ def _clean(project_id: UUID, *, prune: bool) -> None:
 
 def _prune_and_sweep(project_id: UUID, *, prune: bool) -> bool:
     """Prune and sweep a project; tell whether its stored backups are in doubt."""
-    now = database_now()
+    now = earlier_now()
     tidy_plan(project_id, now)
     if remove_if_over(project_id, now):
         return False

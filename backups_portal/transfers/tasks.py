@@ -2,9 +2,8 @@
 
 import uuid
 
-from django.utils import timezone
-
 from backups_portal.celery import app
+from backups_portal.lib.db_time import earlier_now
 from backups_portal.lib.leased_job import JobFailedError
 from backups_portal.transfers import ledger_retention, transfer_run
 from backups_portal.transfers.csv_files import csv_job
@@ -25,4 +24,4 @@ def run_csv(request_id: str) -> None:
 @app.task
 def forget_transfers() -> None:
     """Drop ledgers after their retention period."""
-    ledger_retention.forget_transfers(timezone.now())
+    ledger_retention.forget_transfers(earlier_now())

@@ -80,7 +80,7 @@ def test_it_is_removed_once_and_by_the_nightly_sweep(
     monkeypatch.setattr("backups_portal.ops.tasks.forget_transfers.delay", lambda *_: None)
     sweep()
     assert stored(project), "its grace period lasts"
-    monkeypatch.setattr("backups_portal.ops.tasks.database_now", lambda: over)
+    monkeypatch.setattr("backups_portal.ops.tasks.earlier_now", lambda: over)
     sweep()
     sweep()
     assert stored(project) == []

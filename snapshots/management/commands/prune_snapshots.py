@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from backups_portal.audit.operator_command import OperatorCommand
-from backups_portal.lib.db_time import database_now
+from backups_portal.lib.db_time import earlier_now
 from backups_portal.ui.formats import count
 from snapshots.engine.errors import StorageError
 from snapshots.models import Snapshot
@@ -38,7 +38,7 @@ class Command(OperatorCommand):
         dry_run: bool = options["dry_run"]
         removed: list[dict[str, str]] = []
         kept: list[dict[str, str]] = []
-        for item in prune_each(database_now(), dry_run=dry_run):
+        for item in prune_each(earlier_now(), dry_run=dry_run):
             (removed if item.goes else kept).append(as_json(item))
             if not options["json"]:
                 self._print(item, dry_run)
