@@ -21,6 +21,8 @@ SECRET = re.compile(
     r"((?:secret|password|passwd|sas|session_token|account_key|access_key\b)[a-z_]*=)[^\s&\"'<>]+",
     re.IGNORECASE,
 )
+# What S3 repeats of a request whose signature it refuses: its headers, with a session token.
+ECHO = re.compile(r"<(CanonicalRequest(?:Bytes)?)>.*?</\1>", re.DOTALL)
 
 
 class AddressError(ValueError):
@@ -105,10 +107,10 @@ def login(user: str, password: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Mask passwords in addresses, and secret parameters, in any text."""
+    """Mask passwords in addresses, secret parameters and repeated requests, in any text."""
     if "://" not in text and "=" not in text:
         return text
-    return SECRET.sub(r"\1***", LOGIN.sub("***@", text))
+    return SECRET.sub(r"\1***", LOGIN.sub("***@", ECHO.sub("", text)))
 
 
 def _once(pairs: list[tuple[str, str]]) -> dict[str, str]:

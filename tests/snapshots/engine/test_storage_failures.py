@@ -1,16 +1,19 @@
 """The reason for a storage failure is useful, but has no address, path or full answer."""
 
 import re
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from backups_portal.lib.addresses.url import without_secrets
 from snapshots.engine.bucket_settings import OBJECT_LOCK
 from snapshots.engine.errors import MissingObjectError, StorageError
 from snapshots.engine.storage import Storage, open_storage
 from tests.s3 import Answer, Proxy, bucket_url, proxy_before, s3_server, well
 
+TOKEN = "FQoGZXIvYXdzE" * 3
 XML = [("Content-Type", "application/xml")]
 BODY = "<?xml version='1.0'?>\n<Error><Code>{}</Code><HostId>rack-7</HostId></Error>"
 
@@ -47,6 +50,26 @@ def test_a_refusal_of_a_bucket_is_its_status_and_its_code(
     text = failed(open_storage(bucket_url(proxy.endpoint, "p", max_retries="0")))
     assert text == f"The backup storage could not write project/x: the server answered {said}."
     assert "rack-7" in caplog.text, "the operator's log has all of it"
+
+
+def test_a_token_that_a_bucket_repeats_reaches_no_log(
+    proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A refusal of a signature holds the headers of its request, as text and in hexadecimal."""
+    headers = f"host:s3.example.com\nx-amz-security-token:{TOKEN}\n"
+    echo = (
+        f"<CanonicalRequest>GET\n/\n{headers}</CanonicalRequest>"
+        f"<CanonicalRequestBytes>{headers.encode().hex(' ')}</CanonicalRequestBytes></Error>"
+    )
+    body = BODY.format("SignatureDoesNotMatch").replace("</Error>", echo)
+    proxy.fault = lambda *_: Answer(403, XML, body.encode())
+    storage = open_storage(bucket_url(proxy.endpoint, "p", max_retries="0", session_token=TOKEN))
+    with pytest.raises(StorageError, match=r"403 Forbidden \(SignatureDoesNotMatch\)") as caught:
+        storage.put("project/x", b"content")
+    logged = caplog.text + without_secrets("".join(traceback.format_exception(caught.value)))
+    assert "rack-7" in logged
+    assert TOKEN not in logged
+    assert TOKEN.encode().hex(" ") not in logged
 
 
 @pytest.mark.parametrize("lock", [{}, {OBJECT_LOCK: "governance"}])
