@@ -18,6 +18,7 @@ NO_ANSWER = "the server did not answer"
 SIGNS = {
     "error sending request": NO_ANSWER,
     "body error": "the server's answer broke off",
+    "redirect without LOCATION": "the bucket is in another region than its settings say",
 }
 IN_THE_LOG = "the operators' log has the details"
 

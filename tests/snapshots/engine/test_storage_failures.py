@@ -72,6 +72,12 @@ def test_a_token_that_a_bucket_repeats_reaches_no_log(
     assert TOKEN.encode().hex(" ") not in logged
 
 
+def test_a_bucket_of_another_region_is_named_as_one(proxy: Proxy) -> None:
+    proxy.fault = lambda *_: Answer(301, XML, BODY.format("PermanentRedirect").encode())
+    text = failed(open_storage(bucket_url(proxy.endpoint, "p", max_retries="0")))
+    assert text.endswith("project/x: the bucket is in another region than its settings say.")
+
+
 @pytest.mark.parametrize("lock", [{}, {OBJECT_LOCK: "governance"}])
 def test_a_server_that_is_not_there_is_not_named(lock: dict[str, str]) -> None:
     storage = open_storage(bucket_url("http://127.0.0.1:1", "p", max_retries="0", **lock))
