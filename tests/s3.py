@@ -78,6 +78,9 @@ class Answer:
 Fault = Callable[[str, str, Answer], Answer]
 
 
+DENIED = Answer(403, [], b"<Error><Code>AccessDenied</Code></Error>")
+
+
 def well(method: str, path: str, answer: Answer) -> Answer:
     """Return the answer unchanged."""
     return answer
@@ -99,6 +102,7 @@ class Proxy:
 
     Attributes:
         fault: Changes each answer.
+        denies: Tells which requests are denied, and do not reach the server.
         asked: Method and path of each request.
         checksums: Requests with a checksum for the server to compare.
         conditions: Requests that write only if nothing exists yet.
@@ -107,6 +111,7 @@ class Proxy:
 
     endpoint: str
     fault: Fault = well
+    denies: Callable[[str, str], bool] = lambda method, path: False
     asked: list[tuple[str, str]] = field(default_factory=list)
     checksums: int = 0
     conditions: int = 0
@@ -123,7 +128,8 @@ def proxy_before(endpoint: str) -> Iterator[Proxy]:
 
         def hand_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            answer = self.answer_of_the_server(body)
+            is_denied = proxy.denies(self.command, self.path)
+            answer = DENIED if is_denied else self.answer_of_the_server(body)
             made = proxy.fault(self.command, self.path, answer)
             proxy.asked.append((self.command, self.path))
             proxy.checksums += "x-amz-checksum-sha256" in self.headers

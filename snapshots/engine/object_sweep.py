@@ -1,6 +1,6 @@
 """Remove objects that no manifest names, and find those that are missing."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -59,6 +59,7 @@ def sweep(
     *,
     grace: timedelta,
     recorded: Iterable[ManifestRecord] = (),
+    expired: Collection[str] = (),
     may_delete: Callable[[], bool] = lambda: True,
 ) -> Swept:
     """Delete old segments of a project that no manifest names.
@@ -70,11 +71,17 @@ def sweep(
 
     Args:
         recorded: The manifests that must exist.
+        expired: Manifests that must not exist; any that is left is deleted first.
         may_delete: Asked again before each deletion, because the lock that keeps snapshots from
             starting may be lost during a long sweep.
     """
     records = {record.key: record for record in recorded}
-    read = _read_manifests(storage, project_id, records)
+    listed = {item.key for item in storage.list(manifest_folder(project_id))}
+    for key in listed.intersection(expired):
+        if may_delete():
+            storage.delete(key)
+            listed.remove(key)
+    read = _read_manifests(storage, listed, records)
     broken = read.broken
     named = {key for objects in read.objects.values() for key in objects}
     is_sure = not (broken or read.unreadable or read.unsupported)
@@ -112,10 +119,9 @@ class _Read:
 
 
 def _read_manifests(
-    storage: Storage, project_id: UUID, records: Mapping[str, ManifestRecord]
+    storage: Storage, listed: Collection[str], records: Mapping[str, ManifestRecord]
 ) -> _Read:
     read = _Read()
-    listed = {item.key for item in storage.list(manifest_folder(project_id))}
     for key in sorted({key for key in listed if is_manifest(key)} | records.keys()):
         record = records.get(key)
         try:

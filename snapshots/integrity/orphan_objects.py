@@ -10,6 +10,7 @@ from django.utils import timezone
 from backups_portal.lib.advisory_locks import session_lock, wait_for_lock
 from backups_portal.lib.loggers import get_logger
 from snapshots.engine.errors import StorageError
+from snapshots.engine.layout import manifest_key
 from snapshots.engine.object_sweep import Swept, sweep
 from snapshots.integrity.recorded_manifests import record_of
 from snapshots.integrity.verdicts import fail_snapshot
@@ -38,12 +39,17 @@ def sweep_project(project_id: UUID) -> Swept | None:
         if not is_ours or running.exists():
             return None
         storage = snapshot_storage()
-        stored = Snapshot.objects.completed().filter(project=project_id)
+        snapshots = Snapshot.objects.filter(project=project_id)
+        stored = snapshots.completed()
+        # The last attempt of one may have published, and then could not remove the manifest. Before
+        # it expires this is not touched: it may be a good backup that an older dump does not know.
+        failed = snapshots.filter(state=Snapshot.State.EXPIRED, manifest="")
         swept = sweep(
             storage,
             project_id,
             grace=settings.ORPHAN_GRACE,
             recorded=[record_of(snapshot) for snapshot in stored],
+            expired={manifest_key(project_id, pk) for pk in failed.values_list("pk", flat=True)},
             # The lock is lost with the connection to the control database.
             may_delete=lambda: not running.exists(),
         )

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.projects.models import Project
@@ -14,6 +16,8 @@ from restores.proof_queue import queue_proof
 from restores.proof_run import run_proof
 from snapshots.engine.encryption import MasterKeys
 from snapshots.engine.errors import StorageError
+from snapshots.engine.layout import manifest_key
+from snapshots.engine.storage import open_storage
 from snapshots.integrity.orphan_objects import Swept, sweep_project
 from snapshots.integrity.verification import verify
 from snapshots.models import Snapshot
@@ -21,7 +25,7 @@ from snapshots.run.snapshot_run import take
 from snapshots.storages.key_rotation import rotate_each
 from tests.factories import make_snapshot
 from tests.s3 import Answer, Fault, Proxy, bucket_url, one_of, proxy_before, s3_server, well
-from tests.takensnapshots import taken
+from tests.takensnapshots import prune, taken
 
 MASTER_KEYS = f"old:{'a1' * 32}"
 
@@ -151,3 +155,32 @@ def test_what_does_not_come_back_as_written_is_a_fault_of_the_storage(
     assert snapshot.state == Snapshot.State.FAILED
     assert snapshot.cause == Cause.STORAGE, snapshot.reason
     assert "other bytes than were written" in snapshot.reason
+
+
+def test_a_manifest_that_a_failed_backup_could_not_remove_goes_when_it_expires(
+    live_project: Project, proxy: Proxy, settings: Any
+) -> None:
+    """It would keep its segments in storage beyond any retention period."""
+    settings.SNAPSHOT_RETRY_MINUTES = []
+    settings.ORPHAN_GRACE = timedelta(seconds=-5)
+    good = taken(live_project, days_ago=1)
+    snapshot = make_snapshot(live_project, state=Snapshot.State.QUEUED)
+
+    left = manifest_key(live_project.pk, snapshot.pk)
+
+    def denies(method: str, path: str) -> bool:
+        return method == "POST" or (method == "GET" and left in path)
+
+    proxy.denies = denies
+    take(snapshot.pk)
+    snapshot.refresh_from_db()
+    assert (snapshot.state, snapshot.cause) == (Snapshot.State.FAILED, Cause.STORAGE)
+    assert "the server answered 403 Forbidden (AccessDenied)" in snapshot.reason
+    proxy.denies = lambda method, path: False
+    storage = open_storage(settings.SNAPSHOT_STORAGE)
+    swept(good)
+    assert storage.has(left)
+    prune(timezone.now() + timedelta(days=99))
+    swept(good)
+    assert not storage.has(left)
+    assert is_offered(good)
