@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, time
 
 import psycopg
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from django.utils.text import slugify
 
@@ -183,8 +183,11 @@ def create_project(
             )
             first_backup = {"first_backup": settings.first_run.isoformat()}
             record(action="project.created", actor=owner, project=project, details=first_backup)
-    except BaseException:
+    except BaseException as error:
         drop_database(server_url(instance.server), prefix=instance.prefix)
+        if isinstance(error, IntegrityError):
+            # Another request may have taken the name since it was checked.
+            check_name(name, owner)
         raise
     settle_instance(instance)
     return project

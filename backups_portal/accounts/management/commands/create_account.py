@@ -8,11 +8,13 @@ from typing import Any
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.ui.visible_names import name_problem
+
+ALREADY = "The account {} already exists."
 
 
 class Command(OperatorCommand):
@@ -26,7 +28,7 @@ class Command(OperatorCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if Account.objects.filter(email__iexact=options["email"]).exists():
-            raise CommandError(f"The account {options['email']} already exists.")
+            raise CommandError(ALREADY.format(options["email"]))
         if options["name"] and (problem := name_problem(options["name"])):
             raise CommandError(problem)
         # Never an argument: everybody on the machine can see command lines.
@@ -39,9 +41,13 @@ class Command(OperatorCommand):
             validate_password(password, wanted)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
-        with transaction.atomic():
-            account = Account.objects.create_user(wanted.email, password, name=wanted.name)
-            account.record("account.created")
+        try:
+            with transaction.atomic():
+                account = Account.objects.create_user(wanted.email, password, name=wanted.name)
+                account.record("account.created")
+        except IntegrityError as error:
+            # Another command has created it since the check.
+            raise CommandError(ALREADY.format(wanted.email)) from error
         if options["json"]:
             self.write_json({"id": account.pk, "email": account.email})
         else:
