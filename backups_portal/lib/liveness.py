@@ -75,9 +75,17 @@ class PulseStep(bootsteps.StartStopStep):
 def note_process(*signs: str) -> None:
     """Record that this process is alive, as WORKER, SYSTEM or BEAT."""
     if settings.LIVENESS_PATH:
-        Path(settings.LIVENESS_PATH).touch()
+        touch(Path(settings.LIVENESS_PATH))
     for sign in signs:
         note(sign)
+
+
+def touch(path: Path) -> None:
+    """Touch a file that monitors watch; a failing disk must not end the process."""
+    try:
+        path.touch()
+    except OSError as error:
+        log.error(f"{path} cannot be touched: {error.strerror}")
 
 
 def note(sign: str) -> None:

@@ -32,7 +32,7 @@ class SteadyScheduler(Scheduler):
         self._file = Path(schedule_filename) if schedule_filename else None
         self._due: dict[str, float] = {}
         self._is_sending = False
-        self._touch()
+        self._check_file()
         super().__init__(*args, **options)
 
     def tick(self, *_: object, **__: object) -> float:
@@ -47,7 +47,8 @@ class SteadyScheduler(Scheduler):
                 self._due[name] = due + seconds if due + seconds > now else now + seconds
                 self._send(entry)
         liveness.note_process(liveness.BEAT)
-        self._touch()
+        if self._file is not None:
+            liveness.touch(self._file)
         wait = min(self._due.values(), default=now + self.max_interval) - time.monotonic()
         return max(0.0, min(wait, self.max_interval))
 
@@ -60,8 +61,8 @@ class SteadyScheduler(Scheduler):
         if not self._is_sending:
             super().close()
 
-    def _touch(self) -> None:
-        """Touch the file; end beat with the reason if its folder is not writable.
+    def _check_file(self) -> None:
+        """Touch the file; end beat at its start if the folder is not writable.
 
         Raises:
             SystemExit: it cannot be touched.

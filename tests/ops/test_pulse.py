@@ -76,6 +76,15 @@ def test_a_process_touches_its_file(page: Client, settings: Settings, tmp_path: 
     assert (tmp_path / "alive").exists()
 
 
+def test_a_process_whose_file_cannot_be_touched_goes_on(
+    page: Client, settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.LIVENESS_PATH = str(tmp_path / "gone" / "alive")
+    liveness.note_process(liveness.SYSTEM)
+    assert liveness.last_sign(liveness.SYSTEM) is not None
+    assert "gone/alive cannot be touched: No such file or directory" in caplog.text
+
+
 def test_redis_is_asked_no_more_often_than_workers_write(
     page: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
