@@ -36,6 +36,19 @@ class AccountManager(BaseUserManager["Account"]):
             raise RefusedError(f"There is no account {email}.")
         return account
 
+    def named_owner(self, email: str) -> "Account":
+        """Return the account that an operator names to own new projects.
+
+        Raises:
+            RefusedError: there is none, or nobody can sign in to it.
+        """
+        account = self.named(email)
+        if not account.is_active:
+            raise RefusedError(
+                f"The account {account.email} is closed. Reopen it first: `close_account --reopen`."
+            )
+        return account
+
     def get_by_natural_key(self, username: str | None) -> "Account":
         return self.get(email__iexact=username)
 

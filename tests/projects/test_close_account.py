@@ -11,7 +11,7 @@ from django.test import Client
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
-from backups_portal.projects.models import Membership
+from backups_portal.projects.models import Membership, Project
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -96,3 +96,12 @@ def test_what_changes_nothing_is_refused_and_not_written_down() -> None:
     with pytest.raises(CommandError, match="is closed already"):
         run("ada@example.com")
     assert AuditEvent.objects.filter(action__in=EVENTS).count() == 1
+
+
+@pytest.mark.parametrize("command", [("create_project", "Cold Chain"), ("rebuild_catalogue",)])
+def test_it_is_given_no_project(command: tuple[str, ...], storage_url: str) -> None:
+    factories.make_account("ada@example.com")
+    run("ada@example.com")
+    with pytest.raises(CommandError, match=r"ada@example\.com is closed\. Reopen it first"):
+        call_command(*command, "--owner", "Ada@example.com")
+    assert not Project.objects.exists()

@@ -36,7 +36,7 @@ class Command(OperatorCommand):
         )
 
     def handle(self, *args: object, **options: Any) -> None:
-        owner = Account.objects.named(options["owner"])
+        owner = Account.objects.named_owner(options["owner"])
         found: list[Rebuilt] = []
         try:
             storage = chosen_storage(is_copy=options["copy"])

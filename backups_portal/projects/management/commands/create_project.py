@@ -40,7 +40,7 @@ class Command(OperatorCommand):
         )
 
     def handle(self, *args: object, **options: Any) -> None:
-        owner = Account.objects.named(options["owner"])
+        owner = Account.objects.named_owner(options["owner"])
         if not 1 <= options["retention"] <= 365:
             raise CommandError("The backup retention period is 1 to 365 days.")
         try:
