@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Entry point of every command of Backups Portal."""
 
+import errno
 import io
 import os
 import sys
@@ -17,6 +18,11 @@ def main() -> None:
 
         sys.exit(demo(sys.argv[2:]))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backups_portal.settings")
+    _run()
+
+
+def _run() -> None:
+    """Run a command; end with a sentence if its database or its output fails."""
     from django.core.management import execute_from_command_line
 
     from backups_portal.lib import command_errors
@@ -25,10 +31,17 @@ def main() -> None:
     load_settings()
     try:
         execute_from_command_line(sys.argv)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         sys.stderr.write("backups-portal: stopped by Ctrl-C\n")
         # What a shell reports for it.
         sys.exit(130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EPIPE):
+            raise
+        # What is still buffered would fail again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(f"backups-portal: cannot write: {error.strerror}")
     except command_errors.ERRORS as error:
         sentence = command_errors.in_a_sentence(error)
         if not sentence:

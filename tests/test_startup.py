@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from django.conf import settings
 
 LOADED = """
@@ -29,6 +30,30 @@ def test_models_load_no_engine() -> None:
     loaded = set(done.stdout.split())
     assert "psycopg" in loaded
     assert not {"pyarrow", "numpy", "obstore", "botocore", "ninja"} & loaded
+
+
+@pytest.mark.parametrize(
+    ("output", "said"), [("/dev/full", "No space left on device"), ("", "Broken pipe")]
+)
+def test_a_command_that_cannot_write_says_why(output: str, said: str) -> None:
+    with open(output, "wb") if output else os.fdopen(broken_pipe(), "wb") as out:
+        done = subprocess.run(
+            [sys.executable, "manage.py", "verify_evidence", "--print-key"],
+            cwd=settings.BASE_DIR,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.stderr.splitlines()[-1] == f"backups-portal: cannot write: {said}"
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 1
+
+
+def broken_pipe() -> int:
+    """Return the writing end of a pipe whose reader has ended, as after `| head`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    return writing
 
 
 def test_a_command_ends_quietly_by_ctrl_c(tmp_path: Path) -> None:
