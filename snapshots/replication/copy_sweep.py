@@ -99,7 +99,7 @@ def sweep_copies(project_id: UUID) -> Swept | None:
             # The lock is lost with the connection to the control database.
             may_delete=lambda: not running.exists(),
         )
-        _note_incomplete(storage, project_id, swept)
+        _note_incomplete(project_id, swept)
     return swept
 
 
@@ -136,14 +136,12 @@ def _remove_forgotten(storage: Storage, project_id: UUID) -> None:
         storage.delete(key)
 
 
-def _note_incomplete(storage: Storage, project_id: UUID, swept: Swept) -> None:
+def _note_incomplete(project_id: UUID, swept: Swept) -> None:
     """Mark incomplete copies as failed, so that they are made again."""
-    listed = {item.key for item in storage.list(manifest_folder(project_id))}
     copied = SnapshotCopy.objects.filter(
         snapshot__project=project_id, state=SnapshotCopy.State.COPIED
     )
-    whole = listed - swept.broken.keys() - set(swept.unreadable)
-    for row in copied.exclude(snapshot__manifest__in=whole):
+    for row in copied.filter(snapshot__manifest__in=[*swept.broken, *swept.unreadable]):
         log.error("the second storage lacks a part of a copy", snapshot=row.pk)
         SnapshotCopy.objects.filter(pk=row.pk, state=SnapshotCopy.State.COPIED).update(
             state=SnapshotCopy.State.FAILED,

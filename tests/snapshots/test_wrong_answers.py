@@ -17,14 +17,17 @@ from restores.proof_run import run_proof
 from snapshots.engine.encryption import MasterKeys
 from snapshots.engine.errors import StorageError
 from snapshots.engine.layout import manifest_key
-from snapshots.engine.storage import open_storage
+from snapshots.engine.storage import Storage, open_storage
 from snapshots.integrity.orphan_objects import Swept, sweep_project
 from snapshots.integrity.verification import verify
-from snapshots.models import Snapshot
+from snapshots.models import Snapshot, SnapshotCopy
+from snapshots.replication.copy_run import queue_copies
+from snapshots.replication.copy_sweep import sweep_copies
 from snapshots.run.snapshot_run import take
 from snapshots.storages.key_rotation import rotate_each
 from tests.factories import make_snapshot
 from tests.s3 import Answer, Fault, Proxy, bucket_url, one_of, proxy_before, s3_server, well
+from tests.snapshots.replication.copies import copied
 from tests.takensnapshots import prune, taken
 
 MASTER_KEYS = f"old:{'a1' * 32}"
@@ -73,8 +76,9 @@ def web_page(method: str, path: str, answer: Answer) -> Answer:
     return Answer(200, [("Content-Type", "text/html")], b"<!doctype html><title>Console</title>")
 
 
-def without_fresh_segments(method: str, path: str, answer: Answer) -> Answer:
-    if not is_listing(method, path) or b"/segments/" not in answer.body:
+def without_fresh_objects(method: str, path: str, answer: Answer) -> Answer:
+    is_of_objects = b"/segments/" in answer.body or b"/manifests/" in answer.body
+    if not (is_listing(method, path) and is_of_objects):
         return answer
     head, _, rest = answer.body.partition(b"<Contents>")
     return replace(answer, body=head + rest.rpartition(b"</Contents>")[2])
@@ -110,10 +114,23 @@ def test_an_object_that_comes_cut_once_is_read_again(snapshot: Snapshot, proxy: 
 def test_a_listing_that_lacks_fresh_objects_is_not_believed(
     snapshot: Snapshot, proxy: Proxy
 ) -> None:
-    proxy.fault = without_fresh_segments
+    proxy.fault = without_fresh_objects
     assert swept(snapshot).missing == ()
     assert proxy.harmed
     assert is_offered(snapshot)
+
+
+def test_a_listing_of_copies_that_lacks_fresh_objects_is_not_believed(
+    stored: Storage, snapshot: Snapshot, proxy: Proxy, settings: Any, tmp_path: Path
+) -> None:
+    settings.SNAPSHOT_COPY_STORAGE = bucket_url(proxy.endpoint, f"{tmp_path.name}-copies")
+    queue_copies([snapshot.project_id], timezone.now(), failed_before=timezone.now())
+    row = copied(snapshot)
+    proxy.fault = without_fresh_objects
+    sweep_copies(snapshot.project_id)
+    assert proxy.harmed
+    row.refresh_from_db()
+    assert row.state == SnapshotCopy.State.COPIED, row.reason
 
 
 def test_a_web_page_in_place_of_the_storage_is_none(
