@@ -19,6 +19,7 @@ from backups_portal.lib.access_log import note_request
 from backups_portal.lib.asgi_client import Client, ClientError, Message, Receive, Send, TooSlowError
 from backups_portal.lib.asgi_environ import environ_of
 from backups_portal.lib.bulkhead import Lane
+from backups_portal.lib.thread_slots import Slot, Slots
 
 Headers = list[tuple[str, str]]
 T = TypeVar("T")
@@ -43,9 +44,14 @@ class Stream(Protocol):
 
 
 class Answer:
-    """The application's answer."""
+    """The application's answer.
 
-    def __init__(self) -> None:
+    Args:
+        slot: What its thread needs.
+    """
+
+    def __init__(self, slot: Slot) -> None:
+        self.slot = slot
         self.status = 500
         self.headers: Headers = []
         self.body = b""
@@ -69,6 +75,8 @@ class Refusal(NamedTuple):
 
 # A request's lane by path, and the answer if it is full; most requests have none.
 LaneOf = Callable[[str], tuple[Lane, Callable[[], Refusal]] | None]
+# A request's tenant by its environ; "" if it has none.
+TenantOf = Callable[[dict[str, Any]], str]
 
 
 class Bridge:
@@ -78,6 +86,8 @@ class Bridge:
         application: Django's WSGI application.
         threads: How many requests are worked on at a time.
         lane_of: Returns the lane of a request, if any.
+        tenant_of: Returns the tenant of a request, if any.
+        each: How many requests of one tenant are worked on at a time; 0: no limit.
     """
 
     def __init__(
@@ -86,10 +96,13 @@ class Bridge:
         *,
         threads: int,
         lane_of: LaneOf = lambda path: None,
+        tenant_of: TenantOf = lambda environ: "",
+        each: int = 0,
     ) -> None:
         self._application = application
         self._lane_of = lane_of
-        self._slots = asyncio.Semaphore(threads)
+        self._tenant_of = tenant_of
+        self._slots = Slots(threads, each or threads)
         self._pool = ThreadPoolExecutor(threads + WAITING_THREADS, thread_name_prefix="request")
         self._streams: set[asyncio.Task[None]] = set()
         self._is_stopping = False
@@ -110,7 +123,7 @@ class Bridge:
         began = time.monotonic()
         environ = environ_of(scope)
         client = Client(receive, send)
-        answer = Answer()
+        answer = Answer(self._slots.of(self._tenant_of(environ)))
         try:
             await self._serve(environ, client, answer)
         except TooSlowError:
@@ -131,7 +144,9 @@ class Bridge:
         if is_small:
             environ["wsgi.input"] = io.BytesIO(await client.read_all(length or 0))
         else:
-            environ["wsgi.input"] = io.BufferedReader(_Arriving(self, client), PIECE_BYTES)
+            environ["wsgi.input"] = io.BufferedReader(
+                _Arriving(self, client, answer.slot), PIECE_BYTES
+            )
         environ["wsgi.file_wrapper"] = _File
         await self._answer(environ, client, answer)
         client.check()
@@ -157,14 +172,14 @@ class Bridge:
         work = partial(self._run, environ, client, answer)
         found = self._lane_of(environ["PATH_INFO"])
         if found is None:
-            await self._in_thread(work)
+            await self._in_thread(work, answer.slot)
             return
         lane, refusal = found
         if not lane.enter():
             answer.status, answer.headers, answer.body = refusal()
             return
         try:
-            await self._in_thread(work)
+            await self._in_thread(work, answer.slot)
         finally:
             lane.leave()
 
@@ -181,54 +196,41 @@ class Bridge:
                 answer.body = b"".join(parts)
                 return
             answer.is_sent = True
-            self.wait(client.start(answer.status, answer.headers))
+            self.wait(client.start(answer.status, answer.headers), answer.slot)
             if environ["REQUEST_METHOD"] != "HEAD":
                 for part in parts:
-                    self.wait(client.send(part))
-            self.wait(client.end())
+                    self.wait(client.send(part), answer.slot)
+            self.wait(client.end(), answer.slot)
         finally:
             if hasattr(parts, "close"):
                 parts.close()
 
-    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+    async def _in_thread(self, work: Callable[[], Any], slot: Slot) -> Any:
         """Run work in a thread as soon as one is free.
 
         It continues if the client leaves.
         """
-        await self._slots.acquire()
+        await slot.acquire()
         loop = asyncio.get_running_loop()
         # For `wait`: the thread itself has no loop.
         self._loop = loop
         future = loop.run_in_executor(self._pool, work)
-        future.add_done_callback(self._free_slot)
+        future.add_done_callback(partial(_free_slot, slot))
         return await asyncio.shield(future)
 
-    def _free_slot(self, future: "asyncio.Future[Any]") -> None:
-        self._slots.release()
-        if not future.cancelled():
-            # If the client has left, nothing else retrieves the exception.
-            future.exception()
-
-    def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    def wait(self, coroutine: Coroutine[Any, Any, T], slot: Slot) -> T:
         """Wait for a client, in a thread, while another thread may work."""
         assert self._loop is not None  # noqa: S101 - it has brought the thread its work
-        return asyncio.run_coroutine_threadsafe(self._without_slot(coroutine), self._loop).result()
-
-    async def _without_slot(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        self._slots.release()
-        try:
-            return await coroutine
-        finally:
-            await self._slots.acquire()
+        return asyncio.run_coroutine_threadsafe(_without(slot, coroutine), self._loop).result()
 
     async def _send_file(self, file: "_File", client: Client, answer: Answer, method: str) -> None:
         try:
             await client.start(answer.status, answer.headers)
-            while method != "HEAD" and (piece := await self._in_thread(file.read)):
+            while method != "HEAD" and (piece := await self._in_thread(file.read, answer.slot)):
                 await client.send(piece)
             await client.end()
         finally:
-            await self._in_thread(file.close)
+            await self._in_thread(file.close, answer.slot)
 
     async def _follow(self, stream: Stream, client: Client, answer: Answer) -> None:
         await client.start(answer.status, answer.headers)
@@ -250,9 +252,10 @@ class Bridge:
 class _Arriving(io.RawIOBase):
     """A body that a thread reads as it arrives."""
 
-    def __init__(self, bridge: Bridge, client: Client) -> None:
+    def __init__(self, bridge: Bridge, client: Client, slot: Slot) -> None:
         self._bridge = bridge
         self._client = client
+        self._slot = slot
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
@@ -260,7 +263,7 @@ class _Arriving(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         if not self._rest:
-            self._rest = memoryview(self._bridge.wait(self._client.read()))
+            self._rest = memoryview(self._bridge.wait(self._client.read(), self._slot))
         size = min(len(self._rest), len(buffer))
         buffer[:size] = self._rest[:size]
         self._rest = self._rest[size:]
@@ -278,6 +281,21 @@ class _File:
 
     def close(self) -> None:
         self._content.close()
+
+
+async def _without(slot: Slot, coroutine: Coroutine[Any, Any, T]) -> T:
+    slot.release()
+    try:
+        return await coroutine
+    finally:
+        await slot.acquire()
+
+
+def _free_slot(slot: Slot, future: "asyncio.Future[Any]") -> None:
+    slot.release()
+    if not future.cancelled():
+        # If the client has left, nothing else retrieves the exception.
+        future.exception()
 
 
 async def _send_whole(client: Client, answer: Answer, method: str) -> None:

@@ -5,14 +5,15 @@ database finds the token by its keyed hash. The address of a request does not ma
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
+from typing import Any
 
 import psycopg
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from ninja.security.base import AuthBase
 from psycopg import Connection
 from psycopg.abc import QueryNoTemplate
@@ -148,8 +149,19 @@ anyone = TokenAccess("profile", "analysis", "device")
 
 def presented(request: HttpRequest) -> str:
     """Read the token of a request from its headers, else from `?token=`."""
-    found = next((value for name in HEADERS if (value := request.META.get(name))), None)
-    return BEARER.sub("", found or request.GET.get("token", "")).strip()
+    return _presented_in(request.META)
+
+
+def _presented_in(environ: Mapping[str, Any]) -> str:
+    found = next((value for name in HEADERS if (value := environ.get(name))), None)
+    query = "" if found else environ.get("QUERY_STRING", "")
+    return BEARER.sub("", found or QueryDict(query).get("token") or "").strip()
+
+
+def prefix_in(environ: Mapping[str, Any]) -> str:
+    """Return the prefix that a request's token names, known or not; "" if none."""
+    match = TOKEN.fullmatch(_presented_in(environ))
+    return match[1] if match else ""
 
 
 def _identify(request: HttpRequest) -> Caller | None:
