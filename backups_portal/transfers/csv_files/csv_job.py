@@ -3,7 +3,6 @@
 Clients see the outcome in files next to the CSV file.
 """
 
-import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +30,13 @@ from backups_portal.transfers.commit_guard import guarded
 from backups_portal.transfers.csv_files import csv_import
 from backups_portal.transfers.csv_files.csv_format import MAX_BYTES, write_csv
 from backups_portal.transfers.csv_files.csv_import import Imported, ImportOptions
-from backups_portal.transfers.csv_files.import_line import NO_FILE, ImportLineJob, marker_path
+from backups_portal.transfers.csv_files.import_line import (
+    NO_FILE,
+    ImportLineJob,
+    marker_path,
+    put_marker,
+    read_marker,
+)
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.models import CsvRequest
 from backups_portal.ui.formats import count
@@ -202,18 +207,12 @@ class CsvJob(LeasedJob[CsvRequest]):
         """
         # A worker that lost its lease may still be importing.
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [self.mark])
-        stored = self._read_mark(connection)
+        stored = read_marker(connection, self.pk)
         if stored is not None:
             return stored
         counts = self._store(connection).counts
-        put_file(connection, path=self.mark, content=json.dumps(counts).encode())
+        put_marker(connection, self.pk, counts)
         return counts
-
-    def _read_mark(self, connection: Connection) -> JsonObject | None:
-        if find_file(connection, self.mark) is None:
-            return None
-        with spool_file(connection, self.mark) as file:
-            return dict(json.loads(file.read() or b"{}"))
 
     def _stored_before(self) -> JsonObject | None:
         """Return what a killed attempt stored but did not record, if readable.
@@ -226,7 +225,7 @@ class CsvJob(LeasedJob[CsvRequest]):
         try:
             dsn = project_dsn(asked.project)
             with pgsession.connect(dsn, settings=pgsession.PAGE) as connection:
-                return self._read_mark(connection)
+                return read_marker(connection, self.pk)
         except psycopg.Error:
             log.warning("what was imported before is not known", csv=self.pk, exc_info=True)
             return None

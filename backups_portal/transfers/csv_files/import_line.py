@@ -14,7 +14,9 @@ from functools import partial
 
 import psycopg
 from django.conf import settings
+from django.core.signing import Signer
 from django.db import transaction
+from django.utils.crypto import constant_time_compare
 from psycopg import Connection
 
 from backups_portal.accounts.models import Account
@@ -37,6 +39,9 @@ log = get_logger(__name__)
 # The path of these requests, which read no file of the project.
 NO_FILE = ""
 RETRY_MINUTES = (1, 5, 60)
+SEAL = "seal"
+# Several times the longest marker.
+MAX_MARKER_BYTES = 10_000
 
 
 @contextmanager
@@ -69,7 +74,7 @@ def store_marker(
 ) -> None:
     """Store what the line will say, in the transaction of the rows."""
     line = {"account": actor.pk, "operator": operator(), "subject": subject, "counts": counts}
-    put_file(connection, path=marker_path(row.pk), content=json.dumps(line).encode())
+    put_marker(connection, row.pk, line)
 
 
 def write_line(row: CsvRequest, actor: Account | None, *, subject: str, counts: JsonObject) -> None:
@@ -100,6 +105,29 @@ def marker_path(pk: uuid.UUID) -> str:
     return f"{WAITING}jobs/{pk.hex[-24:]}"
 
 
+def put_marker(connection: Connection, pk: uuid.UUID, line: JsonObject) -> None:
+    """Store a marker, sealed: SQL of the project's owner can replace it."""
+    sealed = {**line, SEAL: _seal(pk, line)}
+    put_file(connection, path=marker_path(pk), content=json.dumps(sealed).encode())
+
+
+def read_marker(connection: Connection, pk: uuid.UUID) -> JsonObject | None:
+    """Return what `put_marker` stored; None without a marker, {} if it was replaced."""
+    if find_file(connection, marker_path(pk)) is None:
+        return None
+    with spool_file(connection, marker_path(pk)) as file:
+        try:
+            line = dict(json.loads(file.read(MAX_MARKER_BYTES)))
+        except (TypeError, ValueError, RecursionError):
+            return {}
+    seal = str(line.pop(SEAL, ""))
+    return line if constant_time_compare(seal, _seal(pk, line)) else {}
+
+
+def _seal(pk: uuid.UUID, line: JsonObject) -> str:
+    return Signer(salt="import marker").signature(f"{pk} {json.dumps(line, sort_keys=True)}")
+
+
 class ImportLineJob(LeasedJob[CsvRequest]):
     """An attempt to write the line of an import whose process has died."""
 
@@ -116,15 +144,17 @@ class ImportLineJob(LeasedJob[CsvRequest]):
             return
         dsn = project_dsn(row.project)
         with pgsession.connect(dsn, autocommit=True, settings=pgsession.PAGE) as connection:
-            if find_file(connection, marker_path(row.pk)) is None:
+            line = read_marker(connection, row.pk)
+            if line is None:
                 # Nothing was stored, so there is nothing to record.
                 self.finish()
                 return
-            with spool_file(connection, marker_path(row.pk)) as file:
-                line = json.load(file)
-            actor = Account.objects.filter(pk=line["account"]).first()
-            with transaction.atomic(), acting_by_command(line["operator"]):
-                write_line(row, actor, subject=line["subject"], counts=line["counts"])
+            # Of a marker that somebody replaced, the line only says that something was imported.
+            actor = Account.objects.filter(pk=line.get("account", 0)).first()
+            with transaction.atomic(), acting_by_command(line.get("operator", "")):
+                write_line(
+                    row, actor, subject=line.get("subject", ""), counts=line.get("counts", {})
+                )
             remove_marker(connection, row)
 
     def retry_at(self, error: Exception) -> datetime | None:

@@ -20,6 +20,7 @@ from backups_portal.projectdb.files import find_file, put_file, spool_file
 from backups_portal.projects.models import DatabaseServer, Project
 from backups_portal.transfers.csv_files import csv_job
 from backups_portal.transfers.csv_files.csv_job import MAX_ATTEMPTS, RETRY_MINUTES, TRIED_AGAIN
+from backups_portal.transfers.csv_files.import_line import put_marker
 from backups_portal.transfers.models import CsvRequest
 from backups_portal.transfers.tasks import run_csv as task
 from tests.transfers.projects import DEVICE, count_rows, open_project, run_csv
@@ -193,7 +194,7 @@ class TestTwice:
         with ThreadPoolExecutor(1) as workers:
             with open_project(backup) as late:
                 late.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [mark])
-                put_file(late, path=mark, content=b'{"rows": 7}')
+                put_marker(late, request_row.pk, {"rows": 7})
                 second = workers.submit(run_and_hang_up, request_row)
                 while not waits_for_lock(late):
                     assert not second.done()

@@ -26,6 +26,7 @@ from backups_portal.transfers.csv_files.csv_import_export import import_csv
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.models import CsvRequest
 from backups_portal.transfers.tasks import run_csv as task
+from tests.factories import make_account
 from tests.killed import is_killed
 from tests.transfers.projects import DEVICE, add_truck, count_rows, open_project
 
@@ -109,6 +110,27 @@ def test_the_line_of_a_command_names_its_operator(live: Project, owner: Account)
     assert is_killed(partial(die_between_the_commits, command), "behind os.getppid")
     settle()
     assert lines() == [("operator (ops)", "Truck", 3)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"account": %s, "operator": "", "subject": "Car", "counts": {"rows": 9}}',
+        '{"account": null, "operator": "root", "subject": "Car", "counts": {}}',
+        '{"account": null, "operator": "", "subject": "", "counts": {"system_user": "root"}}',
+        *("[1]", '{"seal": 1}', "[" * 100_000, "no JSON"),
+    ],
+    ids=["account", "operator", "counts", "list", "seal", "deep", "text"],
+)
+def test_sql_of_the_owner_writes_no_line(live: Project, owner: Account, content: str) -> None:
+    work = partial(die_between_the_commits, partial(bring_in, live, owner))
+    assert is_killed(work, "behind os.getppid")
+    with open_project(live) as connection:
+        replaced = content.replace("%s", str(make_account().pk)).encode()
+        connection.execute("UPDATE file SET content = %s", [replaced])
+    settle()
+    found = AuditEvent.objects.get(action="data.imported")
+    assert (found.who, found.subject, found.details) == ("", "", {})
 
 
 def test_a_project_that_is_shut_down_since_has_its_line(live: Project, owner: Account) -> None:
