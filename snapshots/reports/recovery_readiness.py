@@ -82,8 +82,11 @@ class Readiness:
 def readiness_of(project: Project, now: datetime) -> Readiness:
     """Summarise a project's retention period for the panel."""
     database = project.main_database
-    today = local_date(now, database.backup_time_zone)
-    first = today - (database.retention_days - 1) * DAY
+    zone = database.backup_time_zone
+    today = local_date(now, zone)
+    # The oldest backup expires when today's is due, not at midnight.
+    due = min(today, last_run(now, database.backup_time, zone).local_date)
+    first = due - (database.retention_days - 1) * DAY
     found = Snapshot.objects.filter(project=project, local_date__range=(first, today))
     days = [Day(*row) for row in found.by_day().values_list(*Day._fields)]
     proven = [day for day in days if day.kind == PROVEN]
@@ -93,12 +96,12 @@ def readiness_of(project: Project, now: datetime) -> Readiness:
         for day in days
         if day.state == Snapshot.State.COMPLETED and day.taken_at and day.stored_bytes is not None
     )
-    strip = _strip(database, days, first, today, now)
+    strip = _strip(database, days, first, max([due, *(day.local_date for day in days)]))
     return Readiness(
         proven=Snapshot(**proven[-1]._asdict()) if proven else None,
         strip=strip,
         unprotected=_unprotected(database, strip, now),
-        sizes=trend(sizes, unit="bytes", zone=database.backup_time_zone),
+        sizes=trend(sizes, unit="bytes", zone=zone),
     )
 
 
@@ -113,9 +116,7 @@ def _unprotected(database: MainDatabase, strip: Strip | None, now: datetime) -> 
     return days[1:] if is_due else days
 
 
-def _strip(
-    database: MainDatabase, days: Sequence[Day], first: date, today: date, now: datetime
-) -> Strip | None:
+def _strip(database: MainDatabase, days: Sequence[Day], first: date, last: date) -> Strip | None:
     """Line up the days from the first possible backup to the last one due."""
     if not days:
         return None
@@ -123,8 +124,6 @@ def _strip(
     kinds = {day.local_date: day.kind for day in days}
     # A project's first run is on the day of its creation, or on the next day.
     begun = min(days[0].local_date, local_date(database.project.created_at, zone) + DAY)
-    due = last_run(now, database.backup_time, zone).local_date
-    last = today if today in kinds else min(today, due)
     strip = make_strip(kinds, first=max(first, begun), last=last)
     return strip and _without_days_off(strip, database)
 

@@ -58,6 +58,18 @@ class TestStrip:
             "Backups of the last 7 days: 1 proven, 4 stored, 1 failed, 1 missed"
         )
 
+    def test_the_oldest_backup_counts_until_it_expires(self, project: Project) -> None:
+        before_the_run = NOON.replace(hour=2)
+        back_up(project, 7, verdict="passed", proven_at=NOON - 7 * DAY)
+        for ago in range(1, 7):
+            back_up(project, ago)
+        found = readiness_of(project, before_the_run)
+        assert found.proven
+        assert found.strip
+        assert found.strip.first == TODAY - 7 * DAY
+        assert kinds(project, before_the_run) == {"proven": 1, "stored": 6}
+        assert kinds(project) == {"stored": 6, "missed": 1}
+
     def test_bad_days_are_named_in_words(self, client: Client, project: Project) -> None:
         for ago in (6, 4, 3, 1, 0):
             back_up(project, ago)
@@ -110,7 +122,7 @@ class TestStrip:
     def test_today_is_not_missed_before_its_time(self, project: Project) -> None:
         for ago in range(1, 8):
             back_up(project, ago)
-        assert kinds(project, NOON.replace(hour=2)) == {"stored": 6}
+        assert kinds(project, NOON.replace(hour=2)) == {"stored": 7}
         assert kinds(project) == {"stored": 6, "missed": 1}
 
     def test_a_new_project_has_missed_nothing(self, project: Project) -> None:
