@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Self
 
+from backups_portal.ui import moments
+
 
 @dataclass(frozen=True)
 class SoughtRows:
@@ -12,27 +14,42 @@ class SoughtRows:
     Attributes:
         name: The device's name in the backup.
         day: In UTC; None means all days.
+        last_day: The end of a period that began on `day`; None for the one day.
     """
 
     device: str
     name: str
     day: date | None = None
+    last_day: date | None = None
 
     @property
     def since(self) -> datetime | None:
-        """Return when the day begins; None for all days."""
+        """Return when the first day begins; None for all days."""
         return datetime.combine(self.day, datetime.min.time(), UTC) if self.day else None
 
     @property
     def until(self) -> datetime | None:
-        """Return when the day ends; None for all days and for `date.max`."""
-        if self.since is None or self.day == date.max:
+        """Return when the last day ends; None for all days and for `date.max`."""
+        last = self.last_day or self.day
+        if last is None or last == date.max:
             return None
-        return self.since + timedelta(days=1)
+        return datetime.combine(last, datetime.min.time(), UTC) + timedelta(days=1)
+
+    @property
+    def period(self) -> str:
+        """Name the days, with their time zone."""
+        if self.day is None:
+            return "All days"
+        until = f" to {moments.day(self.last_day)}" if self.last_day else ""
+        return f"{moments.day(self.day)}{until} (UTC)"
 
     def in_query(self) -> dict[str, str]:
         """Return the query parameters of the confirmation page."""
-        return {"device": self.device, **({"day": self.day.isoformat()} if self.day else {})}
+        days = {"day": self.day, "last_day": self.last_day}
+        return {
+            "device": self.device,
+            **{name: day.isoformat() for name, day in days.items() if day},
+        }
 
     def in_transfer(self) -> dict[str, str]:
         """Return the query parameters of the page “Move data”."""
@@ -47,5 +64,6 @@ class SoughtRows:
     @classmethod
     def from_json(cls, values: dict[str, str]) -> Self:
         """Parse what `as_json` returned."""
-        day = values.get("day")
-        return cls(values["device"], values["name"], date.fromisoformat(day) if day else None)
+        days = (values.get(name) for name in ("day", "last_day"))
+        day, last_day = (date.fromisoformat(text) if text else None for text in days)
+        return cls(values["device"], values["name"], day, last_day)

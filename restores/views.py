@@ -30,7 +30,7 @@ from restores.sought_rows import SoughtRows
 from restores.tasks import run_restore
 from restores.warm_restores import kept_for
 from snapshots.engine.errors import EngineError
-from snapshots.forms import FindForm
+from snapshots.forms import SearchForm
 from snapshots.models import Snapshot
 from snapshots.reports.contents import ExcludedLine, contents_of, left_out, recall_inside
 from snapshots.views.snapshot_mixins import SnapshotMixin
@@ -61,20 +61,22 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
     @cached_property
     def sought(self) -> SoughtRows | None:
         """Return the lost rows that the URL names, if the backup has the device."""
-        form = FindForm(self.request.GET)
+        form = SearchForm(self.request.GET)
         if "device" not in self.request.GET or not (
             self.snapshot.is_restorable and form.is_valid()
         ):
             return None
-        device_id, day = form.cleaned_data["device"], form.cleaned_data["day"]
+        asked = form.cleaned_data
         try:
             devices = recall_inside(self.snapshot).devices
         except EngineError:
             log.warning("contents cannot be read", snapshot=self.snapshot.pk, exc_info=True)
             return None
-        names = (device.name for device in devices if device.device_id == device_id)
+        names = (device.name for device in devices if device.device_id == asked["device"])
         name = next(names, None)
-        return None if name is None else SoughtRows(device_id, name, day)
+        if name is None:
+            return None
+        return SoughtRows(asked["device"], name, asked["day"], asked["last_day"])
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
         others = Restore.objects.filter(snapshot=self.snapshot).exclude(state=Restore.State.FAILED)

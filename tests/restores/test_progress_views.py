@@ -123,6 +123,22 @@ class TestProgress:
         ):
             assert part in text
 
+    def test_a_period_is_shown_and_moved_back_whole(
+        self, client: Client, snapshot: Snapshot, owner: Account
+    ) -> None:
+        sought = SoughtRows(DEVICE, "Truck 07", date(2024, 3, 1), date(2024, 3, 7))
+        restore = self.make(
+            *(snapshot, owner),
+            state="completed",
+            step="done",
+            project=factories.make_project_row(owner=owner, slug="rescue"),
+            sought=sought.as_json(),
+        )
+        page = client.get(f"/restores/{restore.pk}/").content.decode()
+        assert "Made for Truck 07, 1 Mar 2024 to 7 Mar 2024 (UTC)." in words(page)
+        assert "Period 1 Mar 2024 to 7 Mar 2024 (UTC)" in words(page)
+        assert "start=2024-03-01T00%3A00%3A00%2B00%3A00&end=2024-03-08T00" in unescape(page)
+
     @pytest.mark.parametrize("sought", [SoughtRows(DEVICE, "Truck 07", date(2024, 3, 1)), None])
     def test_result_leads_back(
         self, client: Client, snapshot: Snapshot, owner: Account, sought: SoughtRows | None

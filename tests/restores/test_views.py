@@ -332,6 +332,10 @@ def test_a_broker_that_is_away_delays_a_restore_and_does_not_lose_it(
     ("query", "sought"),
     [
         ({"device": DEVICE, "day": "2026-03-01"}, SoughtRows(DEVICE, "Truck", date(2026, 3, 1))),
+        (
+            {"device": DEVICE, "day": "2026-03-01", "last_day": "2026-03-07"},
+            SoughtRows(DEVICE, "Truck", date(2026, 3, 1), date(2026, 3, 7)),
+        ),
         ({"device": DEVICE}, SoughtRows(DEVICE, "Truck")),
         ({"device": DEVICE, "day": "9999-12-31"}, SoughtRows(DEVICE, "Truck", date.max)),
         # A device missing from this backup, or a malformed one, is no reason to refuse a restore.
@@ -339,6 +343,7 @@ def test_a_broker_that_is_away_delays_a_restore_and_does_not_lose_it(
         ({"device": "<b>\0"}, None),
         ({"device": "x" * 10_000}, None),
         ({"device": DEVICE, "day": "29 February"}, None),
+        ({"device": DEVICE, "day": "2026-03-02", "last_day": "2026-03-01"}, None),
         ({"day": "2026-03-01"}, None),
     ],
 )

@@ -64,6 +64,14 @@ def test_what_was_looked_for_and_nothing_else_is_moved_back_once(
     assert transfer.chosen() == Choice(devices=(DEVICE,), since=day[0], until=day[1])
 
 
+def test_several_days_are_moved_back(client: Client, restore: Restore) -> None:
+    restore.remember(SoughtRows(DEVICE, "Truck 07", date(2026, 3, 1), date(2026, 3, 7)))
+    press(client, restore)
+    chosen = Transfer.objects.get().chosen()
+    assert chosen.since == datetime(2026, 3, 1, tzinfo=UTC)
+    assert chosen.until == datetime(2026, 3, 8, tzinfo=UTC)
+
+
 def test_a_page_without_a_key_makes_one(client: Client, restore: Restore) -> None:
     assert press(client, restore, "no key").status_code == 302
     assert Transfer.objects.count() == 1
