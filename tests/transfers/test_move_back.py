@@ -1,12 +1,14 @@
 """After a restore one click makes the dry run of moving the searched rows back."""
 
+import re
 import uuid
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.http import HttpResponse
 from django.test import Client
+from django.utils import timezone
 
 from backups_portal.accounts.models import Account
 from backups_portal.projects.models import Project
@@ -124,9 +126,12 @@ def test_the_restore_says_what_is_back_already(client: Client, restore: Restore)
         work="move",
         state="completed",
         report={"summary": sums},
+        created_at=timezone.now() - timedelta(days=2),
+        finished_at=timezone.now() - timedelta(hours=3),
     )
+    text = " ".join(re.sub(r"<[^>]*>", "", client.get(page).text).split())
+    assert "8,425 records were moved back to Cold Chain 3 hours ago." in text
     text = " ".join(client.get(page).text.split())
-    assert "8,425 records were moved back to Cold Chain" in text
     assert "Move Truck" not in text
     assert f'href="/projects/{rescued(restore).slug}/transfers/{transfer.pk}/"' in text
     sums |= {"stored": 0, "chosen": 0, "device_settings": 2}

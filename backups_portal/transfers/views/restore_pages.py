@@ -33,7 +33,11 @@ class RestoreView(RestorePage):
         moved = Transfer.objects.filter(
             source=self.restore.project_id, target=self.project, state=Transfer.State.COMPLETED
         )
-        return moved.only("report", "state", "created_at").order_by("-created_at").first()
+        return (
+            moved.only("report", "state", "created_at", "finished_at")
+            .order_by("-created_at")
+            .first()
+        )
 
 
 class RestoreStatusView(RestoreView):
