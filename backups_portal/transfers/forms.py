@@ -103,7 +103,10 @@ class TransferForm(forms.Form):
         initial=DeviceSettings.KEEP.value,
         required=False,
         label="Tags and parameters of devices that exist there",
-        help_text="The source's values replace the target's. What only the target has stays.",
+        help_text=(
+            "If you bring them back, the source's values replace the target's."
+            " What only the target has stays."
+        ),
     )
     since = LocalTimeField(required=False, label="Start")
     until = LocalTimeField(required=False, label="End")
