@@ -5,6 +5,7 @@ import re
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
@@ -74,6 +75,16 @@ def test_one_is_revealed_and_that_is_written_down(client: Client, moved: Project
     assert (event.subject, event.details["last_four"]) == ("Truck", value[-4:])
     assert value not in str(event.details)
     assert value not in client.get(url(moved), LISTED).text
+
+
+def test_tokens_of_a_project_that_is_shut_down_are_said_not_to_work(
+    client: Client, moved: Project
+) -> None:
+    useless = "This project is shut down, so none of its tokens work."
+    pages = [f"/projects/{moved.slug}/{page}/" for page in ("api", "tokens", "ids")]
+    assert [page for page in pages if useless in client.get(page).text] == []
+    Project.objects.filter(pk=moved.pk).update(state="shut_down", shut_down_at=timezone.now())
+    assert [page for page in pages if useless not in client.get(page).text] == []
 
 
 def test_one_that_is_gone_is_not_found(client: Client, moved: Project) -> None:

@@ -170,6 +170,21 @@ class TestProgress:
         assert "Cold Chain is shut down. Start it again to move data back into it." in words(page)
         assert "/move-back/" not in page
 
+    def test_a_result_that_is_shut_down_offers_to_start_it_again(
+        self, client: Client, snapshot: Snapshot, owner: Account
+    ) -> None:
+        made = factories.make_project_row(owner=owner, slug="rescue", name="Rescue")
+        restore = self.make(snapshot, owner, state="completed", step="done", project=made)
+        offers = ('href="/projects/rescue/transfers/', 'id="api-url"')
+        page = client.get(f"/restores/{restore.pk}/").content.decode()
+        assert [offer for offer in offers if offer not in page] == []
+        made.state, made.shut_down_at = Project.State.SHUT_DOWN, timezone.now()
+        made.save()
+        page = client.get(f"/restores/{restore.pk}/").content.decode()
+        assert [offer for offer in offers if offer in page] == []
+        assert "Rescue is shut down. Start it again to move data out of it." in words(page)
+        assert 'href="/projects/rescue/data/"' in page
+
     def test_another_owner_cannot_enter_the_new_project(
         self, client: Client, snapshot: Snapshot, owner: Account
     ) -> None:
