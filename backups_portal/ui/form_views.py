@@ -59,8 +59,9 @@ class RefusedFormMiddleware(MiddlewareMixin):
     def process_template_response(
         self, request: HttpRequest, response: TemplateResponse
     ) -> TemplateResponse:
-        is_read = request.method in ("GET", "HEAD")
-        forms = () if is_read else (response.context_data or {}).values()
+        # htmx swaps a part in only if its status is a success.
+        is_kept = request.method in ("GET", "HEAD") or "HX-Request" in request.headers
+        forms = () if is_kept else (response.context_data or {}).values()
         is_refused = any(isinstance(form, BaseForm) and form.errors for form in forms)
         if is_refused and response.status_code == HTTPStatus.OK:
             response.status_code = HTTPStatus.BAD_REQUEST

@@ -212,6 +212,18 @@ def test_preview_of_a_file(window: Open, scene: Scene) -> None:
     judge(page)
 
 
+def test_a_file_without_commas_is_refused_in_place(window: Open, scene: Scene) -> None:
+    page = window(scene.owner).renewed()
+    page.goto(f"{scene.url('data')}?device={DEVICE}")
+    rows = b"variable;value;time\ntemperature_1;21.5;2026-03-01T00:00:00Z\n"
+    page.get_by_label("CSV file").set_input_files(
+        {"name": "rows.csv", "mimeType": "text/csv", "buffer": rows}
+    )
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_text("The file has semicolons between its columns")).to_be_visible()
+    judge(page)
+
+
 def test_evidence_prints_as_a_document(window: Open, scene: Scene) -> None:
     page = window(scene.owner).renewed()
     page.goto(scene.url("evidence"))

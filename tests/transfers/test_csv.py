@@ -162,6 +162,28 @@ def test_the_page_exports_previews_and_imports(backup: Project, owner: Account) 
     ]
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "That file is empty. Choose another one."),
+        (b"variable;value;time\nwind;1;2026-03-01\n", "The file has semicolons between"),
+        ("variable,value\nwind,größe\n".encode("cp1252"), "The file is not UTF-8 text."),
+    ],
+)
+def test_a_file_that_is_no_csv_is_refused_in_place(
+    backup: Project, owner: Account, content: bytes, said: str
+) -> None:
+    client = Client()
+    client.force_login(owner)
+    url = f"/projects/{backup.slug}/data/"
+    for headers, status in (({}, 400), ({"HX-Request": "true"}, 200)):
+        form = {"device": DEVICE, "file": io.BytesIO(content), "preview": "1"}
+        answer = client.post(url, form, headers=headers)
+        # htmx shows an answer only if its status is a success.
+        assert answer.status_code == status
+        assert said in answer.text
+
+
 def listed(visitor: Client, url: str, asked: dict[str, str]) -> Any:
     """Return the page's list of devices."""
     answer = visitor.get(url, asked)
