@@ -33,9 +33,10 @@ def invite(*, project: Project, actor: Account, email: str, role: str) -> Invita
     email = email.strip().lower()
     member = Membership.objects.filter(project=project, account__email__iexact=email).first()
     if member:
-        raise MembersRefusedError(
-            f"{member.account} is already a member of this project.", field="email"
-        )
+        reason = f"{member.account} is already a member of this project."
+        if member.role != role:
+            reason += " To change the role, remove them and invite them again."
+        raise MembersRefusedError(reason, field="email")
     invitation, _ = Invitation.objects.update_or_create(
         project=project, email=email, defaults={"role": role, "invited_by": actor}
     )

@@ -199,7 +199,15 @@ def test_whoever_cannot_be_invited_is_named(owner: Account, project: Project, em
 
 
 def test_a_member_is_not_invited_again(owner: Account, project: Project) -> None:
-    assert invite(acting(owner), project, owner.email) == 400
+    guest = factories.make_account(name="Guest")
+    factories.make_membership(project, guest)
+    client, advice = acting(owner), "To change the role, remove them and invite them again."
+    for role, is_advised in (("collaborator", False), ("owner", True)):
+        form = {"email": guest.email, "role": role}
+        answer = client.post(f"/projects/{project.slug}/members/", form)
+        assert answer.status_code == 400
+        assert "Guest is already a member of this project." in answer.text
+        assert (advice in answer.text) == is_advised
 
 
 def test_inviting_twice_changes_the_role(owner: Account, project: Project, guest: Account) -> None:
