@@ -20,6 +20,7 @@ ACCESS = (
     *("snapshot.looked_inside", "snapshot.device_exported"),
     *("restore.requested", "restore.retried"),
     *("evidence.viewed", "evidence.downloaded", "access.refused"),
+    *("invitation.accepted", "member.removed"),
 )
 COMPLETED, MISSED, FAILED = "snapshot.completed", "snapshot.missed", "snapshot.failed"
 RETRIED = "restore.retried"

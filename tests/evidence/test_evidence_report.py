@@ -256,6 +256,14 @@ def test_what_happens_elsewhere_or_later_is_left_out(project: Project) -> None:
     assert report.access.total == len(list(report.access.rows(10))) == 1
 
 
+def test_who_became_a_member_or_was_removed_is_access(project: Project) -> None:
+    for hours, action in enumerate(("member.removed", "invitation.accepted"), start=1):
+        happen(project, action, NOW - hours * HOUR)
+    happen(project, "member.invited", NOW - 3 * HOUR)
+    actions = [event.action for event in report_of(project).access.rows(10)]
+    assert actions == ["member.removed", "invitation.accepted"]
+
+
 def test_the_newest_seal_is_the_one_that_the_chain_has(project: Project) -> None:
     happen(project, "snapshot.downloaded", NOW - 2 * HOUR)
     assert report_of(project).seal.noted == ""
