@@ -184,6 +184,16 @@ def test_a_file_that_is_no_csv_is_refused_in_place(
         assert said in answer.text
 
 
+def test_a_time_that_is_none_is_refused_with_an_example(backup: Project, owner: Account) -> None:
+    client = Client()
+    client.force_login(owner)
+    rows = io.BytesIO(b"variable,value,time\nwind,1,11/30/2026 23:00\n")
+    form = {"device": DEVICE, "file": rows, "preview": "1"}
+    page = client.post(f"/projects/{backup.slug}/data/", form).text
+    assert "Line 2: &#39;11/30/2026 23:00&#39; is not a time" in page
+    assert "Write times as 2026-11-30 23:00, in UTC" in page
+
+
 def listed(visitor: Client, url: str, asked: dict[str, str]) -> Any:
     """Return the page's list of devices."""
     answer = visitor.get(url, asked)
