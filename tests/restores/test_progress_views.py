@@ -248,6 +248,19 @@ class TestProgress:
         for untrue in ("The backup is unchanged", "Try again", "Start over", "When you try again"):
             assert untrue not in words(page)
 
+    @pytest.mark.parametrize(("cause", "is_damaged"), [("damaged", True), ("storage", False)])
+    def test_a_damaged_backup_is_not_called_unchanged(
+        self, client: Client, snapshot: Snapshot, owner: Account, cause: str, is_damaged: bool
+    ) -> None:
+        restore = self.make(
+            snapshot, owner, state="failed", reason="A part is missing.", cause=cause
+        )
+        page = words(client.get(f"/restores/{restore.pk}/").content.decode())
+        advice = "or try again once your operator has repaired it"
+        assert (advice in page) == is_damaged
+        assert ("The backup is unchanged" in page) != is_damaged
+        assert "Try again" in page
+
     def test_retry_that_is_refused(
         self,
         client: Client,
