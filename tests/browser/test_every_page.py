@@ -102,6 +102,8 @@ class Window:
         # Lists that the page loads afterwards are checked as well.
         page.wait_for_function("() => !document.querySelector('[hx-trigger=load]')")
         expect(page.get_by_role("main")).to_have_count(1)
+        if page.locator(".nav-project").count():
+            expect(page.locator(".sidebar [aria-current]")).to_have_count(1)
         judge(page)
 
 
