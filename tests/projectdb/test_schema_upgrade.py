@@ -1,4 +1,6 @@
-"""Databases made by version 0.1.0 get every table and column that was added since."""
+"""Databases made by version 0.1.0 get everything that tables have gained since."""
+
+from typing import LiteralString
 
 from psycopg import sql
 
@@ -53,10 +55,31 @@ COLUMNS = """
 SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
 WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
 """
+# What else belongs to tables: types and defaults, keys and checks, indexes, triggers, and rights.
+PARTS = """
+WITH tables AS (
+    SELECT * FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+), parts AS (
+    SELECT attrelid AS oid, concat_ws(' ', attname, format_type(atttypid, atttypmod),
+           attnotnull, pg_get_expr(adbin, adrelid)) AS part
+    FROM pg_attribute LEFT JOIN pg_attrdef ON (adrelid, adnum) = (attrelid, attnum)
+    WHERE attnum > 0 AND NOT attisdropped
+    UNION ALL SELECT conrelid, pg_get_constraintdef(oid) FROM pg_constraint
+    UNION ALL SELECT indrelid, pg_get_indexdef(indexrelid) FROM pg_index
+    UNION ALL SELECT tgrelid, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL SELECT tables.oid, concat_ws(' ', privilege_type, 'for', grantee::regrole)
+    FROM tables, aclexplode(relacl)
+)
+SELECT relname, part FROM parts JOIN tables USING (oid)
+"""
 
 
 def columns_of(database: Connection) -> set[tuple[str, str]]:
-    return {(str(table), str(column)) for table, column in database.execute(COLUMNS)}
+    return pairs(database, COLUMNS)
+
+
+def pairs(database: Connection, query: LiteralString) -> set[tuple[str, str]]:
+    return {(str(table), str(part)) for table, part in database.execute(query)}
 
 
 def make_old(database: Connection) -> None:
@@ -74,8 +97,9 @@ def make_old(database: Connection) -> None:
 
 
 def test_an_upgrade_adds_every_table_and_column(database: Connection) -> None:
-    new = columns_of(database)
+    new, parts = columns_of(database), pairs(database, PARTS)
     make_old(database)
     assert columns_of(database) < new
     upgrade_database(database, installation())
     assert new - columns_of(database) == set(), "Add a Step to projectdb/schema_upgrade.py"
+    assert parts - pairs(database, PARTS) == set(), "Complete the Step in schema_upgrade.py"
