@@ -127,8 +127,8 @@ def environment(
     folder.sub("static")
     return {
         "DJANGO_SETTINGS_MODULE": "backups_portal.settings",
-        "SECRET_KEY": given.get("SECRET_KEY") or folder.keep("secret-key", _key),
-        "INSTALLATION_KEY": given.get("INSTALLATION_KEY") or folder.keep("installation-key", _key),
+        "SECRET_KEY": given.get("SECRET_KEY") or folder.keep("secret-key"),
+        "INSTALLATION_KEY": given.get("INSTALLATION_KEY") or folder.keep("installation-key"),
         "DATABASE_URL": services.database_url,
         "PROJECT_DATABASE_URL": given.get("PROJECT_DATABASE_URL") or services.database_url,
         "REDIS_URL": services.redis_url,
@@ -158,7 +158,3 @@ def environment(
 def shell_lines(values: Mapping[str, str]) -> str:
     """Format variables as shell assignments."""
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
-
-
-def _key() -> str:
-    return secrets.token_hex(32)

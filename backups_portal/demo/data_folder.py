@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,11 +24,7 @@ class DataFolder:
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder
 
-    def has_kept(self, name: str) -> bool:
-        """Tell whether a secret of this name is stored."""
-        return (self.path / "secrets" / name).is_file()
-
-    def keep(self, name: str, make: Callable[[], str]) -> str:
+    def keep(self, name: str, make: Callable[[], str] = secrets.token_hex) -> str:
         """Return the stored secret of this name, creating it if missing."""
         file = self.sub("secrets") / name
         if not file.is_file():

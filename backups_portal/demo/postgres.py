@@ -180,10 +180,9 @@ def _check_cluster(folder: DataFolder, data: Path, major: int) -> None:
         raise DemoError(f"{data} is not a complete PostgreSQL cluster: {away}")
     if (found := version.read_text().strip()) != str(major):
         raise DemoError(f"{data} belongs to PostgreSQL {found}, this is {major}: {away}")
-    if not folder.has_kept("postgres"):
-        raise DemoError(
-            f"The password of {data} is missing ({folder.path / 'secrets' / 'postgres'}): {away}"
-        )
+    password = folder.path / "secrets" / "postgres"
+    if not password.is_file():
+        raise DemoError(f"The password of {data} is missing ({password}): {away}")
 
 
 def _initdb(
@@ -191,7 +190,7 @@ def _initdb(
 ) -> None:
     password = draft / "password"
     password.touch(mode=0o600)
-    password.write_text(folder.keep("postgres", lambda: secrets.token_hex(24)))
+    password.write_text(folder.keep("postgres"))
     if user:
         user.take(password)
     command = [
@@ -280,7 +279,7 @@ def _memory_megabytes() -> int:
 
 def _url(folder: DataFolder, port: int, role: str, database: str) -> str:
     name = "postgres" if role == SUPERUSER else "portal-role"
-    password = folder.keep(name, lambda: secrets.token_hex(24))
+    password = folder.keep(name)
     return f"postgresql://{role}:{password}@{LOOPBACK}:{port}/{database}"
 
 
@@ -302,7 +301,7 @@ def _wait(child: Child, url: str) -> None:
 
 def _prepare(folder: DataFolder, url: str) -> None:
     """Create the portal's role and database, as far as they are missing."""
-    password = folder.keep("portal-role", lambda: secrets.token_hex(24))
+    password = folder.keep("portal-role")
     with pgsession.connect(url, autocommit=True) as server:
         if not server.execute("SELECT FROM pg_roles WHERE rolname = %s", [PORTAL]).rowcount:
             # Not a superuser, because the portal only needs to create databases and roles.

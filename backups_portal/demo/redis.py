@@ -1,6 +1,5 @@
 """Run Valkey from a Python package, or the system's Redis."""
 
-import secrets
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,7 +52,7 @@ def start_redis(folder: DataFolder, *, durable: bool, say: Say) -> tuple[Child, 
         make_reachable(user, (program, home), say)
         make_readable([program], say)
     port = folder.keep_port("redis")
-    password = folder.keep("redis", lambda: secrets.token_hex(24))
+    password = folder.keep("redis")
     child = start(
         Program(
             name="redis",
