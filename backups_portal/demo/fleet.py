@@ -10,13 +10,7 @@ from backups_portal.demo.past_records import date_back, store_past
 from backups_portal.demo.readings import Truck, in_requests, readings, trucks
 from backups_portal.lib.crypto import Keyring
 from backups_portal.lib.json_types import JsonObject
-from backups_portal.projectdb import (
-    analyses,
-    credentials,
-    devices,
-    files,
-    resource_writer,
-)
+from backups_portal.projectdb import analyses, credentials, devices, files, resource_writer
 from backups_portal.projectdb.ids import new_resource_id
 
 TRUCKS, ALERTS = 36, 40
@@ -53,10 +47,8 @@ Analysis.use(weekly_report)
 FLOOR_PLAN = b"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 80 40'><text>Depot</text></svg>"
 DELIVERY_NOTE = b"Delivery note 0417: 24 pallets of strawberries, 3.8 C at the ramp"
 
-Connected = Connection
 
-
-def fill_fleet(connection: Connected, *, keys: Keyring, start: datetime, end: datetime) -> int:
+def fill_fleet(connection: Connection, *, keys: Keyring, start: datetime, end: datetime) -> int:
     """Create the fleet's resources and readings; return the number of records.
 
     The resources are dated a day before the first reading. This is one transaction, so that an
@@ -79,7 +71,7 @@ def fill_fleet(connection: Connected, *, keys: Keyring, start: datetime, end: da
         return _send_all(connection, by_device, start, end)
 
 
-def grow_fleet(connection: Connected, *, start: datetime, end: datetime) -> int:
+def grow_fleet(connection: Connection, *, start: datetime, end: datetime) -> int:
     """Add the readings of another period; return the number of records."""
     by_number = {truck.number: truck for truck in trucks(TRUCKS)}
     rows = connection.execute("SELECT id, (settings->>'number')::integer FROM device").fetchall()
@@ -93,7 +85,7 @@ def grow_fleet(connection: Connected, *, start: datetime, end: datetime) -> int:
 
 
 def _send_all(
-    connection: Connected, by_device: dict[str, Truck], start: datetime, end: datetime
+    connection: Connection, by_device: dict[str, Truck], start: datetime, end: datetime
 ) -> int:
     """Store readings in chronological order, a week of each truck at a time."""
     count = 0
@@ -106,7 +98,7 @@ def _send_all(
     return count
 
 
-def _integration(connection: Connected) -> tuple[str, str]:
+def _integration(connection: Connection) -> tuple[str, str]:
     network = resource_writer.create(connection, "network", name="LTE-M gateway")
     connector = resource_writer.create(
         connection, "connector", name="CoolTrack CT-200", settings={"networks": [network]}
@@ -115,7 +107,7 @@ def _integration(connection: Connected) -> tuple[str, str]:
 
 
 def _create_truck(
-    connection: Connected, keys: Keyring, truck: Truck, network: str, connector: str
+    connection: Connection, keys: Keyring, truck: Truck, network: str, connector: str
 ) -> str:
     cargo = {-20.0: "frozen", 4.0: "fresh", 12.0: "flowers"}[truck.set_point]
     kind: JsonObject = (
@@ -142,7 +134,7 @@ def _create_truck(
     return device_id
 
 
-def _create_analyses(connection: Connected, keys: Keyring) -> None:
+def _create_analyses(connection: Connection, keys: Keyring) -> None:
     alert, _ = analyses.create_analysis(
         connection,
         keys=keys,
@@ -181,7 +173,7 @@ def _create_analyses(connection: Connected, keys: Keyring) -> None:
 
 
 def _create_dashboard(
-    connection: Connected, *, label: str, widgets: list[JsonObject], **values: object
+    connection: Connection, *, label: str, widgets: list[JsonObject], **values: object
 ) -> None:
     """Create a dashboard with its widgets, placed one below the other."""
     ids = [new_resource_id() for _ in widgets]
@@ -196,7 +188,7 @@ def _create_dashboard(
         resource_writer.create(connection, "widget", id=widget, dashboard_id=board, settings=shown)
 
 
-def _create_dashboards(connection: Connected, device_ids: list[str]) -> None:
+def _create_dashboards(connection: Connection, device_ids: list[str]) -> None:
     _create_dashboard(
         connection,
         label="Fleet overview",
@@ -221,7 +213,7 @@ def _create_dashboards(connection: Connected, device_ids: list[str]) -> None:
     )
 
 
-def _create_people(connection: Connected) -> None:
+def _create_people(connection: Connection) -> None:
     resource_writer.create(
         connection,
         "access_rule",
@@ -254,7 +246,7 @@ def _create_people(connection: Connected) -> None:
     )
 
 
-def _create_files(connection: Connected, device_id: str) -> None:
+def _create_files(connection: Connection, device_id: str) -> None:
     files.put_file(
         connection,
         path="depot/floor-plan.svg",
@@ -283,7 +275,7 @@ def _create_files(connection: Connected, device_id: str) -> None:
     )
 
 
-def _date_work(connection: Connected, start: datetime, end: datetime) -> None:
+def _date_work(connection: Connection, start: datetime, end: datetime) -> None:
     """Date console lines, runs and files to the time of the readings."""
     delivered = start + (end - start) / 2
     for attachment, device_id in connection.execute(
@@ -312,7 +304,7 @@ def _date_work(connection: Connected, start: datetime, end: datetime) -> None:
     )
 
 
-def _create_entities(connection: Connected) -> None:
+def _create_entities(connection: Connection) -> None:
     entity = resource_writer.create(
         connection,
         "entity",

@@ -8,6 +8,7 @@ import numpy as np
 
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.ids import new_group
+from backups_portal.projectdb.record_writer import MAX_RECORDS
 
 # A month has fewer than the 10,000 records that the CLI's `device-backup` requests at a time.
 EVERY = timedelta(minutes=30)
@@ -92,13 +93,11 @@ def readings(truck: Truck, start: datetime, end: datetime) -> Iterator[list[Json
         ]
 
 
-def in_requests(
-    parts: Iterator[list[JsonObject]], size: int = 10_000
-) -> Iterator[list[JsonObject]]:
-    """Group readings into requests of at most `size` records."""
+def in_requests(parts: Iterator[list[JsonObject]]) -> Iterator[list[JsonObject]]:
+    """Group readings into requests of at most `MAX_RECORDS` records."""
     request: list[JsonObject] = []
     for part in parts:
-        if len(request) + len(part) > size:
+        if len(request) + len(part) > MAX_RECORDS:
             yield request
             request = []
         request += part
