@@ -7,11 +7,11 @@ about what exists or who may see it.
 
 from collections.abc import Callable
 from functools import cache, partial
+from threading import BoundedSemaphore
 
 from django.template import loader
 from django.urls import Resolver404, resolve
 
-from backups_portal.lib.bulkhead import Lane
 from backups_portal.lib.wsgi_bridge import Refusal
 from backups_portal.portal_api.problem_details import problem
 from snapshots.reports.device_reading import FILES, READERS
@@ -31,7 +31,7 @@ PLACE = "/backups/"
 FULL = "Others are looking into backups right now. Try again in {} seconds."
 
 
-def lane_of(path: str) -> tuple[Lane, Callable[[], Refusal]] | None:
+def lane_of(path: str) -> tuple[BoundedSemaphore, Callable[[], Refusal]] | None:
     """Return a request's lane, and the function that makes its refusal."""
     if PLACE not in path:
         return None

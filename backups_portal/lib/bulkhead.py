@@ -21,25 +21,6 @@ class FullError(Exception):
         self.seconds = seconds
 
 
-class Lane:
-    """Places for requests of one kind, taken before a request gets a thread.
-
-    Once all are taken, the server's loop refuses further requests, so that a crowd neither queues
-    ahead of other pages nor costs more than its refusals.
-    """
-
-    def __init__(self, places: int) -> None:
-        self._places = BoundedSemaphore(places)
-
-    def enter(self) -> bool:
-        """Take a place, which `leave` gives back; return False if none is free."""
-        return self._places.acquire(blocking=False)
-
-    def leave(self) -> None:
-        """Give a place back."""
-        self._places.release()
-
-
 class Bulkhead:
     """Limits how many callers run and wait at a time.
 
@@ -49,14 +30,16 @@ class Bulkhead:
         seconds: How long these wait.
 
     Attributes:
-        lane: The same number of places, for a server that refuses the rest without a thread.
+        lane: As many places, taken before a request gets a thread. Once all are taken, the server's
+            loop refuses further requests, so that a crowd neither queues ahead of other pages nor
+            costs more than its refusals.
     """
 
     def __init__(self, *, running: int, waiting: int, seconds: int) -> None:
         self._running = BoundedSemaphore(running)
         self._places = BoundedSemaphore(running + waiting)
         self.seconds = seconds
-        self.lane = Lane(running + waiting)
+        self.lane = BoundedSemaphore(running + waiting)
 
     @contextmanager
     def entered(self) -> Iterator[None]:

@@ -13,12 +13,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from threading import BoundedSemaphore
 from typing import IO, Any, NamedTuple, Protocol, TypeVar
 
 from backups_portal.lib.access_log import note_request
 from backups_portal.lib.asgi_client import Client, ClientError, Message, Receive, Send, TooSlowError
 from backups_portal.lib.asgi_environ import environ_of
-from backups_portal.lib.bulkhead import Lane
 from backups_portal.lib.thread_slots import Slot, Slots
 
 Headers = list[tuple[str, str]]
@@ -74,7 +74,7 @@ class Refusal(NamedTuple):
 
 
 # A request's lane by path, and the answer if it is full; most requests have none.
-LaneOf = Callable[[str], tuple[Lane, Callable[[], Refusal]] | None]
+LaneOf = Callable[[str], tuple[BoundedSemaphore, Callable[[], Refusal]] | None]
 # A request's tenant by its environ; "" if it has none.
 TenantOf = Callable[[dict[str, Any]], str]
 
@@ -175,13 +175,13 @@ class Bridge:
             await self._in_thread(work, answer.slot)
             return
         lane, refusal = found
-        if not lane.enter():
+        if not lane.acquire(blocking=False):
             answer.status, answer.headers, answer.body = refusal()
             return
         try:
             await self._in_thread(work, answer.slot)
         finally:
-            lane.leave()
+            lane.release()
 
     def _run(self, environ: dict[str, Any], client: Client, answer: Answer) -> None:
         """Call the application, in a thread, and send an answer that it streams."""

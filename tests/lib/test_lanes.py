@@ -3,13 +3,14 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterable
+from threading import BoundedSemaphore
 from typing import Any
 
 import pytest
 from django.test import override_settings
 from django.urls import resolve
 
-from backups_portal.lib.bulkhead import Bulkhead, Lane
+from backups_portal.lib.bulkhead import Bulkhead
 from backups_portal.lib.wsgi_bridge import Bridge, Refusal
 from backups_portal.reader_lanes import LANES, lane_of
 from tests.access.test_table import pattern_of
@@ -72,7 +73,7 @@ class Whole(list[bytes]):
 
 
 def test_a_crowd_is_refused_and_other_pages_get_their_threads() -> None:
-    application, lane = Blocked(), Lane(2)
+    application, lane = Blocked(), BoundedSemaphore(2)
     bridge = Bridge(
         application,
         threads=4,
@@ -99,7 +100,7 @@ def test_a_crowd_is_refused_and_other_pages_get_their_threads() -> None:
 
 
 def test_who_sends_or_takes_slowly_holds_no_place() -> None:
-    application, lane = Blocked(), Lane(1)
+    application, lane = Blocked(), BoundedSemaphore(1)
     application.go.set()
     bridge = Bridge(application, threads=2, lane_of=lambda path: (lane, lambda: REFUSAL))
 
@@ -130,7 +131,7 @@ def test_who_sends_or_takes_slowly_holds_no_place() -> None:
 
 
 def test_a_reader_that_breaks_gives_its_place_back() -> None:
-    lane = Lane(1)
+    lane = BoundedSemaphore(1)
 
     def broken(environ: Any, start: Any) -> Iterable[bytes]:
         raise ZeroDivisionError
@@ -139,7 +140,7 @@ def test_a_reader_that_breaks_gives_its_place_back() -> None:
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             asyncio.run(ask(bridge, "/read"))
-    assert lane.enter()
+    assert lane.acquire(blocking=False)
 
 
 def test_readers_of_backups_have_lanes_and_nobody_else() -> None:
@@ -180,6 +181,6 @@ def test_pages_and_programs_are_told_when_to_come_again() -> None:
 
 def test_a_lane_has_as_many_places_as_its_bulkhead() -> None:
     lane = Bulkhead(running=2, waiting=1, seconds=3).lane
-    assert [lane.enter() for _ in range(4)] == [True, True, True, False]
-    lane.leave()
-    assert lane.enter()
+    assert [lane.acquire(blocking=False) for _ in range(4)] == [True, True, True, False]
+    lane.release()
+    assert lane.acquire(blocking=False)
