@@ -5,19 +5,14 @@ that make backups. (M. Nygard, Release It!)
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
 from celery.exceptions import SoftTimeLimitExceeded
-from redis import Redis
-from redis.exceptions import RedisError
 
-from backups_portal.lib.loggers import get_logger
-from backups_portal.lib.redis_client import redis_client
+from backups_portal.lib.redis_client import ask_redis
 from backups_portal.lib.safe_http import OutgoingError
-
-log = get_logger(__name__)
 
 KEY = "backups-portal:silent"
 # A faster failure holds nobody up.
@@ -60,9 +55,9 @@ def unless_silent(
     """
     doubt = f"{KEY}:{purpose}:{host}"
     turn = f"{doubt}:turn"
-    last = _ask(lambda redis: redis.get(doubt))
+    last = ask_redis(lambda redis: redis.get(doubt))
     is_doubted = last is not None
-    if is_doubted and not _ask(lambda redis: redis.set(turn, 1, nx=True, ex=pause)):
+    if is_doubted and not ask_redis(lambda redis: redis.set(turn, 1, nx=True, ex=pause)):
         raise SilentError
     began, is_silent = time.monotonic(), False
     try:
@@ -75,10 +70,12 @@ def unless_silent(
     finally:
         if is_silent:
             pause = _next_pause(last, pause, longest)
-            _ask(lambda redis: redis.set(doubt, int(pause.total_seconds()), ex=FORGOTTEN_AFTER))
-            _ask(lambda redis: redis.set(turn, 1, ex=pause))
+            ask_redis(
+                lambda redis: redis.set(doubt, int(pause.total_seconds()), ex=FORGOTTEN_AFTER)
+            )
+            ask_redis(lambda redis: redis.set(turn, 1, ex=pause))
         elif is_doubted:
-            _ask(lambda redis: redis.delete(doubt, turn))
+            ask_redis(lambda redis: redis.delete(doubt, turn))
 
 
 def _next_pause(last: object, pause: timedelta, longest: timedelta | None) -> timedelta:
@@ -86,12 +83,3 @@ def _next_pause(last: object, pause: timedelta, longest: timedelta | None) -> ti
     if longest is None or not isinstance(last, bytes):
         return pause
     return min(max(pause, 2 * timedelta(seconds=int(last))), longest)
-
-
-def _ask(question: Callable[[Redis], object]) -> object:
-    """Ask Redis; return None, as for an unknown host, if it does not answer."""
-    try:
-        return question(redis_client())
-    except RedisError as error:
-        log.warning("Redis does not answer", error=error)
-        return None

@@ -18,7 +18,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from backups_portal.lib.loggers import get_logger
-from backups_portal.lib.redis_client import redis_client
+from backups_portal.lib.redis_client import ask_redis, redis_client
 
 log = get_logger(__name__)
 
@@ -90,18 +90,12 @@ def touch(path: Path) -> None:
 
 def note(sign: str) -> None:
     """Record that a process, SCHEDULE or SWEEP works."""
-    try:
-        redis_client().set(_key(sign), timezone.now().isoformat())
-    except RedisError as error:
-        log.warning("could not record that the %s works", sign, error=error)
+    ask_redis(lambda redis: redis.set(_key(sign), timezone.now().isoformat()))
 
 
 def forget(sign: str) -> None:
     """Delete a recorded sign."""
-    try:
-        redis_client().delete(_key(sign))
-    except RedisError as error:
-        log.warning("could not delete the sign of the %s", sign, error=error)
+    ask_redis(lambda redis: redis.delete(_key(sign)))
 
 
 def last_sign(sign: str) -> datetime | None:
@@ -152,19 +146,12 @@ def claim(sign: str, lasting: timedelta) -> bool:
 
 def note_trouble(sign: str, lasting: timedelta) -> None:
     """Record for `lasting` that something does not work, so that it is not tried."""
-    try:
-        redis_client().set(f"{_key(sign)}:trouble", 1, ex=lasting)
-    except RedisError as error:
-        log.warning("could not record that the %s do not work", sign, error=error)
+    ask_redis(lambda redis: redis.set(f"{_key(sign)}:trouble", 1, ex=lasting))
 
 
 def is_in_trouble(sign: str) -> bool:
     """Tell whether trouble was recorded and has not expired."""
-    try:
-        return bool(redis_client().exists(f"{_key(sign)}:trouble"))
-    except RedisError as error:
-        log.warning("Redis does not answer", error=error)
-        return False
+    return bool(ask_redis(lambda redis: redis.exists(f"{_key(sign)}:trouble")))
 
 
 def workers(request: HttpRequest) -> dict[str, object]:

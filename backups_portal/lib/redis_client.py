@@ -1,10 +1,16 @@
 """The Redis clients of a process: one for each timeout that callers need."""
 
+from collections.abc import Callable
 from functools import cache
 
 from django.conf import settings
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
+from redis.exceptions import RedisError
+
+from backups_portal.lib.loggers import get_logger
+
+log = get_logger(__name__)
 
 # Pages and API requests wait no longer than this.
 REQUEST_SECONDS = 0.5
@@ -19,6 +25,15 @@ def redis_client(max_seconds: float = REQUEST_SECONDS) -> Redis:
         max_seconds: The timeout of connecting and of each answer.
     """
     return _client(settings.REDIS_URL, max_seconds)
+
+
+def ask_redis(question: Callable[[Redis], object]) -> object:
+    """Ask Redis; return None, as for a missing key, if it does not answer."""
+    try:
+        return question(redis_client())
+    except RedisError as error:
+        log.warning("Redis does not answer", error=error)
+        return None
 
 
 def async_redis_client(max_seconds: float) -> AsyncRedis:
