@@ -15,6 +15,7 @@ from psycopg import Connection
 IMPORTS = 0x6269
 # More would rarely keep imports into two devices apart, and each batch has them all.
 LOCKS = 32
+ALL = "(%s, number) FROM generate_series(0, %s) AS number"
 
 
 class TurnTakenError(psycopg.errors.LockNotAvailable):
@@ -39,15 +40,9 @@ def exclude_imports(connection: Connection) -> None:
 
     What the transaction reads afterwards includes the records of those imports.
     """
-    connection.execute(
-        "SELECT pg_advisory_xact_lock_shared(%s, number) FROM generate_series(0, %s) AS number",
-        [IMPORTS, LOCKS - 1],
-    )
+    connection.execute(f"SELECT pg_advisory_xact_lock_shared{ALL}", [IMPORTS, LOCKS - 1])
 
 
 def exclude_imports_in_session(connection: Connection) -> None:
     """Wait for imports; others wait until this session ends."""
-    connection.execute(
-        "SELECT pg_advisory_lock_shared(%s, number) FROM generate_series(0, %s) AS number",
-        [IMPORTS, LOCKS - 1],
-    )
+    connection.execute(f"SELECT pg_advisory_lock_shared{ALL}", [IMPORTS, LOCKS - 1])
