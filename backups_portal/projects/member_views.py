@@ -1,7 +1,6 @@
 """The page of a project's members, and answers to invitations."""
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase, HttpResponseRedirect
@@ -9,6 +8,7 @@ from django.shortcuts import redirect
 from django.views.generic import View
 
 from backups_portal.accounts.models import Account
+from backups_portal.accounts.security_views import account_of
 from backups_portal.projects import members
 from backups_portal.projects.access import Permission
 from backups_portal.projects.errors import MembersRefusedError
@@ -107,17 +107,14 @@ class AnswerView(View):
     accept = True
 
     def post(self, request: HttpRequest, invitation: int) -> HttpResponseBase:
-        if not isinstance(request.user, Account):
-            raise PermissionDenied("Sign in first.")
+        account = account_of(request)
         try:
-            project = members.answer(
-                account=request.user, invitation_id=invitation, accept=self.accept
-            )
+            project = members.answer(account=account, invitation_id=invitation, accept=self.accept)
         except MembersRefusedError as refused:
             messages.error(request, str(refused))
             return redirect("projects")
         if project is None:
-            return self._already(request, request.user, invitation)
+            return self._already(request, account, invitation)
         if self.accept:
             messages.success(request, f"You are now a member of {project}.")
             return redirect("project", project.slug)
