@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from backups_portal.projects.access import Permission, hold_right
 from backups_portal.projects.models import MainDatabase, Project
 from backups_portal.ui import formats
 from snapshots.errors import SettingsRefusedError
+from snapshots.schedule.backup_settings import read_each
 from snapshots.schedule.edit_conflicts import RecordedSettings, only_meant
 
 LOSS, RESTORE = "max_loss_hours", "max_restore_minutes"
@@ -125,15 +127,7 @@ def read_loaded(loaded: Mapping[str, Any]) -> dict[str, int | None]:
 
 
 def _read(given: Mapping[str, Any]) -> tuple[dict[str, int | None], dict[str, str]]:
-    values: dict[str, int | None] = {}
-    errors = {}
-    for name in KINDS:
-        try:
-            if name in given:
-                values[name] = _parse(name, given[name])
-        except ValueError as error:
-            errors[name] = str(error)
-    return values, errors
+    return read_each(given, {name: partial(_parse, name) for name in KINDS})
 
 
 def _parse(name: str, value: object) -> int | None:

@@ -87,7 +87,7 @@ def read_settings(wanted: Mapping[str, Any], *, kept_zone: str = "") -> dict[str
         SettingsRefusedError: with a message for each wrong field.
     """
     given = {name: value for name, value in wanted.items() if value is not None}
-    values, errors = _read(given, kept_zone)
+    values, errors = read_each(given, _readers(kept_zone))
     if errors:
         raise SettingsRefusedError(errors=errors)
     return values
@@ -95,12 +95,15 @@ def read_settings(wanted: Mapping[str, Any], *, kept_zone: str = "") -> dict[str
 
 def read_loaded(loaded: Mapping[str, Any], kept_zone: str = "") -> dict[str, Any]:
     """Read settings as a form showed them, ignoring invalid ones."""
-    return _read(loaded, kept_zone)[0]
+    return read_each(loaded, _readers(kept_zone))[0]
 
 
-def _read(given: Mapping[str, Any], kept_zone: str) -> tuple[dict[str, Any], dict[str, str]]:
+def read_each(
+    given: Mapping[str, Any], readers: Mapping[str, Callable[[Any], Any]]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read values by name; return them, and a message for each wrong one."""
     values, errors = {}, {}
-    for name, read in _readers(kept_zone).items():
+    for name, read in readers.items():
         try:
             if name in given:
                 values[name] = read(given[name])
