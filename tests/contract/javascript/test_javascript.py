@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import time
 from typing import Any
 
 import psycopg
@@ -11,6 +10,7 @@ import pytest
 from tests.contract.conftest import Endpoint
 from tests.contract.http import ask
 from tests.contract.javascript.node import HERE, SECONDS, require_node, run
+from tests.contract.listeners import wait_until_listening
 from tests.contract.python.test_migration import CONTENTS, DESCRIBED, DEVICES, RECORDS, fill
 
 KINDS = [
@@ -88,15 +88,3 @@ def result(project: Endpoint, method: str, path: str, body: Any = None) -> Any:
     status, answer = ask(project.url, method, path, body, token=project.token)
     assert status == 200, answer
     return answer
-
-
-def wait_until_listening(listener: "subprocess.Popen[str]") -> None:
-    """Wait until the SDK reports that its stream is open."""
-    assert listener.stdout is not None
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        line = listener.stdout.readline()
-        if "Waiting for analysis trigger" in line:
-            return
-        assert line or listener.poll() is None, "the analysis ended before it was asked to run"
-    pytest.fail("the analysis never listened")

@@ -4,7 +4,6 @@ import base64
 import gzip
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from tagoio_sdk import Resources
 
 from tests.contract.conftest import Endpoint
+from tests.contract.listeners import wait_until_listening
 from tests.contract.python.test_migration import resources
 
 Pair = tuple[Endpoint, Endpoint]
@@ -140,15 +140,3 @@ def test_an_external_analysis_runs_when_it_is_asked_to(endpoints: Pair) -> None:
     (line,) = project.analysis.info(made["id"])["console"]
     assert "ran with" in line
     assert line.endswith("and Oslo")
-
-
-def wait_until_listening(listener: "subprocess.Popen[str]") -> None:
-    """Wait until the SDK reports that its stream is open."""
-    assert listener.stdout is not None
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        line = listener.stdout.readline()
-        if "Waiting for analysis trigger" in line:
-            return
-        assert line or listener.poll() is None, "the analysis ended before it was asked to run"
-    pytest.fail("the analysis never listened")
