@@ -197,14 +197,6 @@ def test_lost_workers(snapshot: Snapshot, owner: Account) -> None:
     assert proven(snapshot, database_build.MAX_ATTEMPTS).cause == Cause.INTERRUPTED
 
 
-def test_a_backup_that_is_removed_before_its_proof(snapshot: Snapshot) -> None:
-    proof = queue_proof(snapshot.pk)
-    assert proof is not None
-    Snapshot.objects.update(state=Snapshot.State.EXPIRED)
-    run_proof(proof.pk)
-    assert Proof.objects.get().cause == Cause.REMOVED
-
-
 def test_a_name_that_is_taken_meanwhile(
     snapshot: Snapshot, owner: Account, project: Project
 ) -> None:

@@ -253,14 +253,3 @@ def test_a_proof_is_nobodys(
     proof.refresh_from_db()
     assert proof.state == state
     assert databases() == before
-
-
-def test_a_proof_of_a_backup_that_went_says_so(
-    project: Project, snapshot: Snapshot, owner: Account
-) -> None:
-    proof = queue_proof(snapshot.pk)
-    assert proof is not None
-    Snapshot.objects.update(state=Snapshot.State.EXPIRED)
-    run_proof(proof.pk)
-    proof.refresh_from_db()
-    assert (proof.state, proof.cause) == ("given_up", Cause.REMOVED)

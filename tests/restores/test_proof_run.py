@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
+from backups_portal.lib.failure_causes import Cause
 from backups_portal.projectdb.check_role import READ_ONLY, make_check_role
 from backups_portal.projectdb.provisioning import create_database
 from backups_portal.projects.models import DatabaseServer, MainDatabase, Project
@@ -350,7 +351,8 @@ def test_a_snapshot_removed_meanwhile_is_not_proven(snapshot: Snapshot) -> None:
     Snapshot.objects.update(state=Snapshot.State.EXPIRED)
     run_proof(proof.pk)
     proof.refresh_from_db()
-    assert (proof.state, "removed" in proof.reason) == (Proof.State.GIVEN_UP, True)
+    assert (proof.state, proof.cause) == (Proof.State.GIVEN_UP, Cause.REMOVED)
+    assert "removed" in proof.reason
     assert queue_proof(snapshot.pk) is None
 
 
