@@ -9,6 +9,7 @@ from django.views.generic import View
 from django.views.generic.base import ContextMixin
 
 from backups_portal.accounts.models import Account
+from backups_portal.accounts.security_views import account_of
 from backups_portal.audit.recorder import record
 from backups_portal.lib.limits import Limit
 from backups_portal.lib.loggers import get_logger
@@ -61,9 +62,7 @@ class ProjectPermissionMixin(ContextMixin, View):
         return self.kwargs["slug"]
 
     def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
-        if not isinstance(request.user, Account):
-            raise PermissionDenied("Sign in first.")
-        self.account = request.user
+        self.account = account_of(request)
         slug = self.project_slug()
         try:
             self.membership = get_membership(self.account, slug, self.permission)
