@@ -12,9 +12,7 @@ OWNERS = {"device": "device_id", "analysis": "analysis_id"}
 
 
 def count_tokens(source: Connection, kind: str, resources: list[str]) -> int:
-    """Count the source's tokens of some resources."""
-    if kind not in OWNERS:
-        return 0
+    """Count the source's tokens of some devices or analyses."""
     query = sql.SQL("SELECT count(*) FROM token WHERE {} = ANY(%s)").format(
         sql.Identifier(OWNERS[kind])
     )
