@@ -11,16 +11,9 @@ from backups_portal.accounts.sign_in_limits import QUARTER, RESET, minutes
 
 def locked_page(request: HttpRequest, seconds: int) -> HttpResponse:
     """Show how long to wait, for programs in `Retry-After` (seconds)."""
-    response = render(
-        request,
-        "accounts/locked.html",
-        {
-            "minutes": minutes(seconds),
-            "seconds": seconds,
-            "next": request.POST.get("next") or request.GET.get("next", ""),
-        },
-        status=HTTPStatus.TOO_MANY_REQUESTS,
-    )
+    target = request.POST.get("next") or request.GET.get("next", "")
+    context = {"minutes": minutes(seconds), "next": target}
+    response = render(request, "accounts/locked.html", context, status=HTTPStatus.TOO_MANY_REQUESTS)
     response["Retry-After"] = str(seconds)
     response["Cache-Control"] = "no-store"
     return response
