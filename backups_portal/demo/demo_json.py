@@ -1,6 +1,6 @@
 """Write DIR/demo.json: addresses, sign-ins and projects for programs."""
 
-from uuid import UUID
+from typing import TypedDict
 
 import psycopg
 
@@ -13,15 +13,26 @@ from backups_portal.projects.models import Project
 TOKEN_NAME = "Demo"  # noqa: S105 - the name of a token
 
 
+class DescribedProject(TypedDict):
+    """A project as demo.json shows it."""
+
+    id: str
+    slug: str
+    name: str
+    api_url: str | None
+    profile_token: str
+    database_url: str
+
+
 class Describer:
-    """A builder of the description that reads tokens only once."""
+    """A builder of the description that reads constant parts only once."""
 
     def __init__(
         self, *, base_url: str, api_url: str | None, database_url: str, redis_url: str
     ) -> None:
         self._fixed = {"base_url": base_url, "database_url": database_url, "redis_url": redis_url}
         self._api_url = api_url
-        self._tokens: dict[UUID, str] = {}
+        self._known: dict[str, DescribedProject] = {}
 
     def describe(self) -> dict[str, object]:
         """Describe the current state."""
@@ -35,22 +46,25 @@ class Describer:
             "projects": [found for project in projects if (found := self._project(project))],
         }
 
-    def _project(self, project: Project) -> dict[str, str | None] | None:
+    def _project(self, project: Project) -> DescribedProject | None:
         """Describe a project; None if its server has never responded."""
-        dsn = project_dsn(project)
         try:
-            if project.pk not in self._tokens:
-                self._tokens[project.pk] = profile_token(dsn)
+            return self._read(project)
         except psycopg.OperationalError:
             return None
-        return {
-            "id": str(project.pk),
-            "slug": project.slug,
-            "name": project.name,
-            "api_url": self._api_url,
-            "profile_token": self._tokens[project.pk],
-            "database_url": dsn,
-        }
+
+    def _read(self, project: Project) -> DescribedProject:
+        key = str(project.id)
+        if key not in self._known:
+            self._known[key] = {
+                "id": key,
+                "slug": project.slug,
+                "name": project.name,
+                "api_url": self._api_url,
+                "profile_token": profile_token(project_dsn(project)),
+                "database_url": project_dsn(project),
+            }
+        return {**self._known[key], "slug": project.slug, "name": project.name}
 
 
 def profile_token(dsn: str) -> str:
