@@ -22,16 +22,17 @@ class DigestOffView(TemplateView):
 
     def setup(self, request: HttpRequest, *args: object, **kwargs: object) -> None:
         super().setup(request, *args, **kwargs)
-        reader = reader_of_link(self.kwargs["signed"])
-        if reader is None:
-            raise Http404("no such link")
-        self._reader = reader
+        self._reader = reader_of_link(self.kwargs["signed"])
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
+        if self._reader is None:
+            raise Http404("no such link")
         is_on = settings_of(self._reader.project).next_digest_at is not None
         return super().get_context_data(about=self._reader.project, is_on=is_on, **kwargs)
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        if self._reader is None:
+            raise Http404("no such link")
         account, project = self._reader
         turn_off_digest(project=project, actor=account)
         return self.render_to_response(self.get_context_data())
