@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, time
 
 import pytest
+from django.conf import settings
 
 from backups_portal.accounts.models import Account
 from backups_portal.projectdb.provisioning import drop_database
@@ -14,6 +15,7 @@ from snapshots.models import Snapshot
 from snapshots.run.snapshot_run import take
 from snapshots.schedule.schedule_tick import queue_due
 from tests.factories import make_account
+from tests.faults.laboratory import databases
 from tests.projectdatabases import Target, add_device, add_rows, open_database
 
 SETTINGS = BackupSettings(time(3), "UTC", 7, datetime(2026, 3, 1, 3, tzinfo=UTC))
@@ -35,6 +37,15 @@ def project(owner: Account, storage_url: str, project_server: str) -> Iterator[P
     yield project
     for made in Project.objects.select_related("server"):
         drop_database(server_url(made.server), prefix=made.prefix)
+
+
+@pytest.fixture
+def nothing_left(project_server: str) -> Iterator[None]:
+    """Drop the databases and roles that a test leaves behind."""
+    before = databases()
+    yield
+    for name in databases() - before:
+        drop_database(settings.PROJECT_DATABASE_URL, prefix=name.removeprefix("bp_"))
 
 
 @pytest.fixture

@@ -69,6 +69,7 @@ class CtrlC(StringIO):
         return super().write(text)
 
 
+@pytest.mark.usefixtures("nothing_left")
 def test_an_interrupted_restore_says_that_it_goes_on_and_costs(
     snapshot: Snapshot, owner: Account
 ) -> None:
@@ -81,6 +82,7 @@ def test_an_interrupted_restore_says_that_it_goes_on_and_costs(
     assert stopped.value.returncode == 130
 
 
+@pytest.mark.usefixtures("nothing_left")
 def test_an_interrupted_proof_says_that_it_goes_on(snapshot: Snapshot) -> None:
     with pytest.raises(CommandError, match=f"proof of snapshot {snapshot.pk} continues"):
         call_command("prove_snapshot", str(snapshot.pk), stderr=CtrlC())

@@ -1,7 +1,7 @@
 """A database without a row is dropped; one that may still be needed stays."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -32,13 +32,9 @@ LONG_AGO = datetime.now(UTC) - timedelta(days=3)
 
 
 @pytest.fixture
-def server(transactional_db: None, project_server: str) -> Iterator[DatabaseServer]:
+def server(transactional_db: None, nothing_left: None) -> DatabaseServer:
     """A server whose leftover databases are dropped."""
-    server = register_server("main", settings.PROJECT_DATABASE_URL)
-    before = databases()
-    yield server
-    for name in databases() - before:
-        drop_database(settings.PROJECT_DATABASE_URL, prefix=name.removeprefix("bp_")[:8])
+    return register_server("main", settings.PROJECT_DATABASE_URL)
 
 
 def age(prefix: str, *, made_by: str | None = None) -> None:
