@@ -132,20 +132,17 @@ class TestConfirmation:
         self, client: Client, project: Project, owner: Account
     ) -> None:
         snapshot = factories.make_snapshot(project)
-        mine = factories.make_project_row(owner=owner)
-        for name, made, by in (
-            ("Mine", mine, owner),
-            ("Theirs", factories.make_project_row(), factories.make_account(name="Otto")),
-        ):
-            factories.make_restore(
-                snapshot, requested_by=by, name=name, project=made, state="completed"
-            )
+        owners = owner, factories.make_account(name="Otto")
+        mine, theirs = (factories.make_project_row(owner=one) for one in owners)
+        for made, by in zip((mine, theirs), owners, strict=True):
+            fields = {"project": made, "name": made.name, "state": "completed"}
+            factories.make_restore(snapshot, requested_by=by, **fields)
         text = text_of(client.get(self.url(snapshot)))
         assert "You can move data from there." in text
         assert "another project , started now . It belongs to Otto." in text
         Project.objects.filter(pk=mine.pk).update(state="shut_down", shut_down_at=timezone.now())
         text = text_of(client.get(self.url(snapshot)))
-        assert "Restored into Mine , started now . It is shut down." in text
+        assert f"Restored into {mine.name} , started now . It is shut down." in text
         assert "You can move data from there." not in text
 
     def test_a_browser_that_goes_back_does_not_accept_again(

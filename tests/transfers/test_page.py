@@ -15,6 +15,7 @@ from backups_portal.transfers.move.resource_copy import CREATED
 from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.transfers.plan.selection import Choice, DeviceSettings
 from tests import factories
+from tests.transfers.test_states import MOVED, REPORT
 
 CHANGING = Plan((Match("a" * 24, "Truck", "a" * 24, CREATED, ""),), ()).as_json()
 BEGUN = {"plan": CHANGING, "work": "move", "started_at": timezone.now()}
@@ -136,3 +137,23 @@ def test_a_move_can_be_undone_after_its_source_is_shut_down(client: Client) -> N
     text = read(client, transfer)
     assert "Undo this transfer" in text
     assert "to go on" not in text
+
+
+@pytest.mark.parametrize(
+    ("work", "state", "is_equal", "says"),
+    [
+        ("move", "completed", True, "equal created"),
+        ("move", "completed", False, "different created"),
+        ("undo", "undone", True, "—"),
+    ],
+)
+def test_a_created_device_is_compared_like_any_other(
+    client: Client, work: str, state: str, is_equal: bool, says: str
+) -> None:
+    device = {**REPORT["devices"][0], "how": "created", "is_equal": is_equal}
+    fields = {**MOVED, "report": {**REPORT, "devices": [device]}}
+    transfer = make(client, work=work, state=state, **fields)
+    assert transfer.source
+    page = client.get(f"/projects/{transfer.source.slug}/transfers/{transfer.pk}/").text
+    (cell,) = re.findall(r'<td data-label="Compared">(.*?)</td>', page, re.DOTALL)
+    assert " ".join(re.sub(r"<[^>]*>", " ", cell).split()) == says

@@ -193,33 +193,6 @@ def test_what_cannot_be_undone_says_why(state: str, fields: dict[str, Any], says
         request_undo(transfer=transfer, actor=owner)
 
 
-@pytest.mark.parametrize(
-    ("work", "state", "is_equal", "said"),
-    [
-        ("move", "completed", True, "equal created"),
-        ("move", "completed", False, "different created"),
-        ("undo", "undone", True, "—"),
-    ],
-)
-def test_a_created_device_is_compared_like_any_other(
-    client: Client, work: str, state: str, is_equal: bool, said: str
-) -> None:
-    owner = factories.make_account()
-    client.force_login(owner)
-    source, target = (factories.make_project_row(owner=owner) for _ in range(2))
-    device = {**REPORT["devices"][0], "how": "created", "is_equal": is_equal}
-    transfer = factories.make_transfer(
-        *(source, target),
-        requested_by=owner,
-        work=work,
-        state=state,
-        **{**MOVED, "report": {**REPORT, "devices": [device]}},
-    )
-    page = client.get(f"/projects/{source.slug}/transfers/{transfer.pk}/").text
-    (cell,) = re.findall(r'<td data-label="Compared">(.*?)</td>', page, re.DOTALL)
-    assert text(cell.encode()) == said
-
-
 def test_a_move_of_nothing_is_no_success(client: Client) -> None:
     owner = factories.make_account()
     client.force_login(owner)
