@@ -121,7 +121,6 @@ class CodeMixin(forms.Form):
     """A code with a limit on attempts."""
 
     user: Any = None
-    code = code_field("Code", "Enter the code from your app, or a recovery code.")
 
     def clean_code(self) -> str:
         try:
@@ -136,9 +135,13 @@ class CodeMixin(forms.Form):
 class CodeForm(CodeMixin, mfa.AuthenticateForm):
     """A code of the authenticator app, or a recovery code."""
 
+    code = code_field("Code", "Enter the code from your app, or a recovery code.")
+
 
 class CodeAgainForm(CodeMixin, mfa.ReauthenticateForm):
     """The same, to confirm an identity."""
+
+    code = code_field("Code", "Enter the code from your app, or a recovery code.")
 
 
 class TurnOnForm(CodeMixin, ActivateTOTPForm):
