@@ -54,7 +54,9 @@ if [ "$(id -u)" = 0 ]; then
     exec setpriv --reuid=postgres --regid=postgres --clear-groups "$0" "$@"
 fi
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
+    # The image has a LANG with UTF-8.
     initdb --pgdata="$PGDATA" --username=postgres --pwfile="$POSTGRES_PASSWORD_FILE" \\
+        --encoding=UTF8 \\
         --auth-local=trust --auth-host=scram-sha-256 --no-instructions
     echo "host all all all scram-sha-256" >>"$PGDATA/pg_hba.conf"
     # On its socket only, until the scripts have run.

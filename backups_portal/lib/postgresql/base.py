@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import closing
 
+from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.db import DatabaseError, NotSupportedError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -49,17 +50,24 @@ def check_server_version(
 
 
 def check_encoding(*, databases: Sequence[str] | None = None, **_: object) -> list[CheckMessage]:
-    """Report a database that cannot store every character as one."""
+    """Report a database that cannot store every character as one.
+
+    A portal that runs on such a database may go on: only a new one is refused.
+    """
     for alias in databases or []:
         try:
             with connections[alias].cursor() as cursor:
-                cursor.execute("SHOW server_encoding")
-                (found,) = cursor.fetchone()
+                cursor.execute(
+                    """SELECT current_setting('server_encoding'),
+                              to_regclass('django_migrations') IS NOT NULL"""
+                )
+                found, is_in_use = cursor.fetchone()
         except DatabaseError:
             continue
         if found != "UTF8":
+            message = checks.Warning if is_in_use else Error
             return [
-                Error(
+                message(
                     f"The portal's own database has the encoding {found}. Create it with "
                     "TEMPLATE template0 ENCODING 'UTF8'.",
                     id="postgresql.E003",
