@@ -77,7 +77,7 @@ def drop_build(server: DatabaseServer | None, prefix: str) -> bool:
     try:
         if is_settled(server_url(server), prefix=prefix):
             # The portal's database was restored from a dump made before the project was published.
-            log.error("kept database %s: it is of a project unknown here", database_name(prefix))
+            log.error("kept database %s: its project is unknown here", database_name(prefix))
             return True
         drop_database(server_url(server), prefix=prefix)
     except psycopg.Error:

@@ -14,7 +14,7 @@ class SoughtRows:
     Attributes:
         name: The device's name in the backup.
         day: In UTC; None means all days.
-        last_day: The end of a period that began on `day`; None for the one day.
+        last_day: The last day of a period that begins on `day`; None for a single day.
     """
 
     device: str

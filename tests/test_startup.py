@@ -56,7 +56,7 @@ def broken_pipe() -> int:
     return writing
 
 
-def test_a_command_ends_quietly_by_ctrl_c(tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_command_quietly(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     command = subprocess.Popen(

@@ -35,7 +35,7 @@ def prepare_to_fork() -> None:
     """Load the portal, for forks to share; close database connections."""
     level = logging.getLogger().level
     import_module(settings.ROOT_URLCONF)
-    # Sets Django up again, and with it the log level.
+    # This sets Django up again, and with it the log level.
     app.loader.import_default_modules()
     logging.getLogger().setLevel(level)
     connections.close_all()

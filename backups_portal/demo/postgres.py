@@ -141,7 +141,7 @@ def start_postgres(
 def _forget_other_servers() -> None:
     """Remove libpq's variables, which complete or override an address."""
     for name in list(os.environ):
-        # Such as PGSSLMODE or PGSERVICE, which somebody set for a server of their own.
+        # PGSSLMODE or PGSERVICE, for example, may be set for another server.
         if name.startswith("PG"):
             del os.environ[name]
 

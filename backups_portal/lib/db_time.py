@@ -30,7 +30,7 @@ def earlier_now() -> datetime:
     shared, own = database_now(), timezone.now()
     if abs(shared - own) > MAX_DIFFERENCE:
         log.error(
-            "the clocks of this machine and of the portal's database differ: set the wrong one",
+            "the clocks of this machine and of the portal's database differ: correct the wrong one",
             own=own,
             database=shared,
         )

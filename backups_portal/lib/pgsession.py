@@ -40,7 +40,7 @@ FIXED: Mapping[str, str] = MappingProxyType(
         "default_transaction_deferrable": "off",
     }
 )
-# Its value is never the server's default.
+# Its value in FIXED is never a server's default.
 WITNESS = "extra_float_digits"
 # Not for the portal's own database, whose operator chooses the schema.
 SCHEMA: Mapping[str, str] = MappingProxyType({"search_path": "public"})
@@ -160,7 +160,7 @@ def connect(
 
 
 def _settle(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
-    """Execute the later settings, and see in the same message if the first ones arrived.
+    """Execute the later settings, and check in the same message that the first arrived.
 
     PgBouncer refuses startup options, or drops them if its administrator told it to
     (`ignore_startup_parameters`).

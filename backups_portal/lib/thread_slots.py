@@ -34,7 +34,7 @@ class Slots:
 
     Args:
         threads: How many requests are worked on at a time.
-        each: How many of one tenant's.
+        each: How many of them may be one tenant's.
     """
 
     def __init__(self, threads: int, each: int) -> None:

@@ -47,7 +47,7 @@ class Answer:
     """The application's answer.
 
     Args:
-        slot: What its thread needs.
+        slot: The slot that its thread takes.
     """
 
     def __init__(self, slot: Slot) -> None:

@@ -51,8 +51,8 @@ def _failed(event: AuditEvent, project: Project) -> Words:
     text = f"{_subject(event)} failed. {_reason(event)}"
     if planned := project.main_database.next_snapshot_at:
         text += (
-            f" The next backup is due {day_and_time(planned)} UTC. If it fails, too, tell your "
-            "operator. Backups that are stored can be restored all the same."
+            f" The next backup is due on {day_and_time(planned)} UTC. If it fails, too, tell your "
+            "operator. Stored backups can be restored all the same."
         )
     return "Backup failed", text, reverse("backups", args=[project.slug])
 

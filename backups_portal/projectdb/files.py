@@ -10,7 +10,7 @@ from psycopg import Connection
 from psycopg.rows import class_row
 
 ANYTHING = "application/octet-stream"
-# SQL can store any number as `size`, and the length of a stored value costs no more.
+# SQL can store any number as `size`, and asking for the length of the content costs no more.
 SIZE = "octet_length(content)"
 COLUMNS = f"path, content_type, {SIZE} AS size, md5, public, updated_at"
 STORE = "INSERT INTO file (path, content_type, size, md5, public, content)"

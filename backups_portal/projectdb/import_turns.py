@@ -5,7 +5,7 @@ time, both would store the same records. An import during an undo would skip rec
 is about to remove.
 
 Batches do not wait for each other, nor do imports into different devices. Locks in PostgreSQL are
-either shared or not, so an import has one of several, by its device, and the others share all.
+either shared or not: an import takes one of several, by its device; batches and undos share all.
 """
 
 import psycopg
@@ -13,17 +13,17 @@ from psycopg import Connection
 
 # The first key of these advisory locks; any number of our own would do: "bi" in ASCII.
 IMPORTS = 0x6269
-# More would rarely keep imports into two devices apart, and each batch has them all.
+# More would rarely spare an import a wait for another device's, and each batch takes them all.
 LOCKS = 32
 ALL = "(%s, number) FROM generate_series(0, %s) AS number"
 
 
 class TurnTakenError(psycopg.errors.LockNotAvailable):
-    """A batch or an undo of a transfer has taken too long to wait for."""
+    """An import has waited too long for a batch or an undo of a transfer."""
 
 
 def exclude_moves(connection: Connection, device_id: str) -> None:
-    """Wait for batches and undos; they wait until this transaction ends.
+    """Wait for batches and undos; later ones wait until this transaction ends.
 
     Raises:
         TurnTakenError: the session's lock_timeout has passed.
@@ -36,7 +36,7 @@ def exclude_moves(connection: Connection, device_id: str) -> None:
 
 
 def exclude_imports(connection: Connection) -> None:
-    """Wait for imports; others wait until this transaction ends.
+    """Wait for imports; later ones wait until this transaction ends.
 
     What the transaction reads afterwards includes the records of those imports.
     """
@@ -44,5 +44,5 @@ def exclude_imports(connection: Connection) -> None:
 
 
 def exclude_imports_in_session(connection: Connection) -> None:
-    """Wait for imports; others wait until this session ends."""
+    """Wait for imports; later ones wait until this session ends."""
     connection.execute(f"SELECT pg_advisory_lock_shared{ALL}", [IMPORTS, LOCKS - 1])

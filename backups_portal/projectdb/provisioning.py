@@ -36,7 +36,7 @@ OPEN_LARGE_OBJECTS = "SELECT has_function_privilege('public', 'lo_create(oid)', 
 # Copy through the WAL: the other strategy copies files between two checkpoints, which slow down all
 # writers.
 STRATEGY = "wal_log"
-# How the comment on a role begins until its database is settled.
+# The comment on a role begins with this until its database is settled.
 _MARK = "being made by "
 # The key of an advisory lock; any number of our own would do: "bp" in ASCII.
 TEMPLATE_LOCK = 0x6270

@@ -21,7 +21,7 @@ DEEPEST = 200
 _ROOM = 254 - DEEPEST
 # This many digits may exceed 64 bits or double precision; jsonb writes no exponents.
 _LONG_NUMBER = re.compile(rb"[\d.]{17}")
-# Fewer digits fit into 64 bits. No finite double has more digits than the most.
+# Fewer digits fit into 64 bits, and no finite double has more than `_MAX_DIGITS`.
 _LONG_INTEGER = re.compile(rb"\d{19}")
 _MAX_DIGITS = 309
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]', re.DOTALL)

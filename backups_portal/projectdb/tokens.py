@@ -162,8 +162,8 @@ def note_use(connection: Connection, token_id: str) -> None:
 def reveal(sealed_value: bytes, prefix: str, *, keys: Keyring) -> str:
     """Return a token's value, for token lists of the API and for a page.
 
-    An owner can write any bytes into the column, also those of another project's token, whose value
-    is not for this owner.
+    An owner can write any bytes into the column, even those of another project's token, which this
+    owner must not see.
 
     Args:
         prefix: The prefix of the database that the value was read from.

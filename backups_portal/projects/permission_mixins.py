@@ -18,7 +18,7 @@ from backups_portal.projects.models import Membership, Project
 
 log = get_logger(__name__)
 
-# How many refusals of an account are recorded per project; unknown projects count as one.
+# How many refusals of an account are recorded an hour per project; unknown ones count as one.
 REFUSED = Limit("access-refused", 20, 60 * 60)
 
 
@@ -27,8 +27,8 @@ def record_refusal(
 ) -> None:
     """Record that an account was refused access to a project.
 
-    The log has every refusal; the audit log has a number per account and project, so that somebody
-    who tries without end cannot fill it.
+    The log has every refusal; the audit log has a limited number per account and project, so that
+    endless attempts cannot fill it.
     """
     log.warning("refused %s %s", request.method, request.path, account=account.pk)
     if REFUSED.take(f"{account.pk} {project.pk if project else ''}"):

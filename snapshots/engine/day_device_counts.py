@@ -51,7 +51,7 @@ class SeriesDevices:
         return self._series
 
     def changed_in(self, later: "SeriesDevices") -> Numbers:
-        """List series that later are gone, or whose device or its number differs."""
+        """List series that are gone in `later`, or whose device or number differs."""
         others = [
             number
             for number, device in self._devices.items()

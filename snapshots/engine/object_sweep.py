@@ -144,7 +144,11 @@ def _read_manifests(
 
 
 def destroy_project(storage: Storage, project_id: UUID) -> None:
-    """Delete everything of a project from a storage; raise StorageError."""
+    """Delete everything of a project from a storage.
+
+    Raises:
+        StorageError: the storage cannot list or delete.
+    """
     # The keys go first: without them, nothing that remains can be read.
     for folder in (keys_folder(project_id), f"{project_id}/"):
         for item in storage.list(folder):

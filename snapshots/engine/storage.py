@@ -178,7 +178,7 @@ class Storage:
             raise self._failed(f"could not read {key}", error) from error
 
     def has(self, key: str) -> bool:
-        """Ask for an object, without reading it."""
+        """Tell whether an object exists, without reading it."""
         try:
             self._find(key)
         except MissingObjectError:

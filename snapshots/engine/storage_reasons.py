@@ -31,8 +31,8 @@ def in_full(error: Exception) -> str:
 def is_about_object(error: Exception) -> bool:
     """Tell whether "not found" is what the storage says about an object.
 
-    A bucket that is gone is answered by a 404, too, and so is everything by a proxy that has lost
-    the server behind it: then nothing is known about the object.
+    Requests to a bucket that is gone are answered with 404, too, and so are all requests by a proxy
+    that has lost the server behind it: then nothing is known about the object.
     """
     found = NOT_FOUND.search(in_full(error))
     if found is None or not found[1].strip():

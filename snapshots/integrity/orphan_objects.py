@@ -41,8 +41,8 @@ def sweep_project(project_id: UUID) -> Swept | None:
         storage = snapshot_storage()
         snapshots = Snapshot.objects.filter(project=project_id)
         stored = snapshots.completed()
-        # The last attempt of one may have published, and then could not remove the manifest. Before
-        # it expires this is not touched: it may be a good backup that an older dump does not know.
+        # The last attempt may have stored a manifest that it could not remove. Until the backup
+        # expires, the manifest stays: an older dump may not know that the backup is a good one.
         failed = snapshots.filter(state=Snapshot.State.EXPIRED, manifest="")
         swept = sweep(
             storage,

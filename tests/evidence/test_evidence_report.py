@@ -256,7 +256,7 @@ def test_what_happens_elsewhere_or_later_is_left_out(project: Project) -> None:
     assert report.access.total == len(list(report.access.rows(10))) == 1
 
 
-def test_who_became_a_member_or_was_removed_is_access(project: Project) -> None:
+def test_changes_of_members_are_access(project: Project) -> None:
     for hours, action in enumerate(("member.removed", "invitation.accepted"), start=1):
         happen(project, action, NOW - hours * HOUR)
     happen(project, "member.invited", NOW - 3 * HOUR)

@@ -53,7 +53,7 @@ def test_a_request_that_breaks_gives_its_slot_back() -> None:
     asyncio.run(often())
 
 
-def test_who_waits_for_the_server_and_leaves_keeps_nothing() -> None:
+def test_a_request_that_leaves_while_waiting_keeps_nothing() -> None:
     async def leave() -> None:
         slots = Slots(threads=1, each=1)
         first, second = slots.of("a"), slots.of("b")

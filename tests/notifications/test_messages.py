@@ -31,8 +31,8 @@ def test_a_failed_backup_says_when_the_next_one_is_due_and_whom_to_tell(project:
     project = plan(project, datetime(2026, 12, 1, 2, tzinfo=UTC))
     text = text_of(project, "snapshot.failed")
     assert text == (
-        f"Backup of 30 Nov 2026 failed. {REASON} The next backup is due 1 Dec 2026, 02:00 UTC. If "
-        "it fails, too, tell your operator. Backups that are stored can be restored all the same."
+        f"Backup of 30 Nov 2026 failed. {REASON} The next backup is due on 1 Dec 2026, 02:00 UTC. "
+        "If it fails, too, tell your operator. Stored backups can be restored all the same."
     )
 
 

@@ -92,7 +92,7 @@ def test_many_in_batches(
     assert Restore.objects.count() == 5
 
 
-def test_one_day_is_one(project: Project, owner: Account, now: datetime) -> None:
+def test_a_reminder_after_one_day_says_day(project: Project, owner: Account, now: datetime) -> None:
     made = restored(project, owner, now)
     NotificationSettings.objects.create(project=made, reminder_days=1)
     remind_of_running(now + DAY)

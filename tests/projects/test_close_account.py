@@ -99,7 +99,7 @@ def test_what_changes_nothing_is_refused_and_not_written_down() -> None:
 
 
 @pytest.mark.parametrize("command", [("create_project", "Cold Chain"), ("rebuild_catalogue",)])
-def test_it_is_given_no_project(command: tuple[str, ...], storage_url: str) -> None:
+def test_a_closed_account_is_given_no_project(command: tuple[str, ...], storage_url: str) -> None:
     factories.make_account("ada@example.com")
     run("ada@example.com")
     with pytest.raises(CommandError, match=r"ada@example\.com is closed\. Reopen it first"):

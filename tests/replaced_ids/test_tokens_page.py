@@ -99,7 +99,7 @@ def test_another_projects_token_is_not_revealed(
     assert client.post(url(moved), {"token": token_id(backup)}).status_code == 404
 
 
-def test_nor_is_its_sealed_value_under_an_own_id(
+def test_another_projects_sealed_value_is_not_revealed(
     client: Client, moved: Project, backup: Project
 ) -> None:
     with open_project(backup) as connection:

@@ -231,7 +231,7 @@ class TestVerifySnapshot:
             call_command("verify_snapshot", "--all", stdout=out)
         assert f"snapshot {snapshot.id} of {snapshot.project} could not be read" in out.getvalue()
         assert "0 backups read, 0 of them not as recorded" in out.getvalue()
-        with pytest.raises(CommandError, match=r"^None of those that could be read has a device"):
+        with pytest.raises(CommandError, match=r"^No backup that could be read has a device"):
             run("snapshots", "find", snapshot.project.slug, "Truck")
 
     def test_one_that_is_not_stored(self) -> None:

@@ -72,7 +72,7 @@ def cut_once() -> Fault:
 
 
 def web_page(method: str, path: str, answer: Answer) -> Answer:
-    """Answer as a website does that has a page for every address."""
+    """Answer like a website that has a page for every address."""
     return Answer(200, [("Content-Type", "text/html")], b"<!doctype html><title>Console</title>")
 
 
@@ -133,7 +133,7 @@ def test_a_listing_of_copies_that_lacks_fresh_objects_is_not_believed(
     assert row.state == SnapshotCopy.State.COPIED, row.reason
 
 
-def test_a_web_page_in_place_of_the_storage_is_none(
+def test_a_web_page_in_place_of_the_storage_is_no_storage(
     snapshot: Snapshot, proxy: Proxy, settings: Any
 ) -> None:
     proxy.fault = web_page

@@ -26,7 +26,7 @@ WHERE context = 'user' AND vartype <> 'string'
   AND name <> ALL(%s)
   AND (vartype <> 'enum' OR others <> '{}')
 """
-# Of one transaction, which only a transaction can have.
+# Only a transaction can have these.
 OF_ONE = ["transaction_read_only", "transaction_isolation", "transaction_deferrable"]
 
 

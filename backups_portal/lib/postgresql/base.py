@@ -50,9 +50,9 @@ def check_server_version(
 
 
 def check_encoding(*, databases: Sequence[str] | None = None, **_: object) -> list[CheckMessage]:
-    """Report a database that cannot store every character as one.
+    """Report a database whose encoding is not UTF8.
 
-    A portal that runs on such a database may go on: only a new one is refused.
+    A database that is in use gets a warning: only a new one is refused.
     """
     for alias in databases or []:
         try:

@@ -149,7 +149,7 @@ class ImportLineJob(LeasedJob[CsvRequest]):
                 # Nothing was stored, so there is nothing to record.
                 self.finish()
                 return
-            # Of a marker that somebody replaced, the line only says that something was imported.
+            # If somebody replaced the marker, the line says only that something was imported.
             actor = Account.objects.filter(pk=line.get("account", 0)).first()
             with transaction.atomic(), acting_by_command(line.get("operator", "")):
                 write_line(

@@ -35,7 +35,7 @@ class ImportForm(forms.Form):
         label="CSV file",
         help_text="Columns variable, value, group, unit, location, metadata, time, value_type; "
         "at most 200 MB and 1,000,000 rows. Write times as 2026-11-30 23:00, in UTC, "
-        "or with their zone as 2026-11-30T23:00:00+01:00.",
+        "or with an offset, as 2026-11-30T23:00:00+01:00.",
     )
     good_rows = forms.BooleanField(required=False, label="Skip bad rows")
     again = forms.BooleanField(required=False, label="Also import rows that the device already has")

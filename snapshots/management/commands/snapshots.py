@@ -112,7 +112,7 @@ class Command(OperatorCommand):
             names = ", ".join(f"{d.name} ({d.device_id})" for d in devices[:MAX_DEVICES])
             if len(devices) > MAX_DEVICES:
                 names += f" and {len(devices) - MAX_DEVICES:,} more"
-            none = "None of those that could be read" if matching.unreadable else "No stored backup"
+            none = "No backup that could be read" if matching.unreadable else "No stored backup"
             raise CommandError(
                 f"{count(len(devices), 'device')} match “{text}”: {names}"
                 if devices

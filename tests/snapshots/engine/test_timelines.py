@@ -1,4 +1,4 @@
-"""Servers that lost transactions, and databases written anew: no snapshot misses a row."""
+"""Servers that lost transactions, and databases that were rewritten: no snapshot misses a row."""
 
 import secrets
 import subprocess
