@@ -102,7 +102,7 @@ class Bridge:
         self._application = application
         self._lane_of = lane_of
         self._tenant_of = tenant_of
-        self._slots = Slots(threads, each or threads)
+        self._slots = Slots(threads, each or threads, WAITING_THREADS)
         self._pool = ThreadPoolExecutor(threads + WAITING_THREADS, thread_name_prefix="request")
         self._streams: set[asyncio.Task[None]] = set()
         self._is_stopping = False
@@ -284,11 +284,11 @@ class _File:
 
 
 async def _without(slot: Slot, coroutine: Coroutine[Any, Any, T]) -> T:
-    slot.release()
+    slot.turn.release()
     try:
         return await coroutine
     finally:
-        await slot.acquire()
+        await slot.turn.acquire()
 
 
 def _free_slot(slot: Slot, future: "asyncio.Future[Any]") -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from backups_portal.lib.thread_slots import Slots
-from backups_portal.lib.wsgi_bridge import Bridge
-from tests.lib.test_lanes import Blocked, ask
+from backups_portal.lib.wsgi_bridge import WAITING_THREADS, Bridge
+from tests.lib.test_lanes import Blocked, ask, scope_of
 
 
 def bridge_of(application: Callable[..., Iterable[bytes]], *, each: int) -> Bridge:
@@ -55,7 +55,7 @@ def test_a_request_that_breaks_gives_its_slot_back() -> None:
 
 def test_a_request_that_leaves_while_waiting_keeps_nothing() -> None:
     async def leave() -> None:
-        slots = Slots(threads=1, each=1)
+        slots = Slots(threads=1, each=1, waiting=1)
         first, second = slots.of("a"), slots.of("b")
         await first.acquire()
         waiting = asyncio.ensure_future(second.acquire())
@@ -83,3 +83,44 @@ def test_requests_without_a_tenant_share_only_the_threads() -> None:
         assert {answer[0] for answer in answers} == {200}
 
     asyncio.run(both())
+
+
+def test_a_crowd_of_uploads_blocks_neither_itself_nor_others() -> None:
+    """Many large bodies of one tenant arrive while more of its requests wait."""
+    reading = threading.Semaphore(0)
+
+    def upload(environ: Any, start: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/upload":
+            reading.release()
+            environ["wsgi.input"].read()
+        start("200 OK", [])
+        return [b"ok"]
+
+    bridge = bridge_of(upload, each=1)
+
+    async def crowd() -> None:
+        arrived = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            await arrived.wait()
+            return {"type": "http.request", "body": b"x", "more_body": False}
+
+        async def send_body() -> int:
+            said: list[Any] = []
+
+            async def send(message: Any) -> None:
+                said.append(message)
+
+            scope = {**scope_of("/upload", "POST"), "headers": [(b"transfer-encoding", b"chunked")]}
+            await bridge(scope, receive, send)
+            return int(said[0]["status"])
+
+        uploads = [asyncio.ensure_future(send_body()) for _ in range(80)]
+        # As many as read at the same time.
+        for _ in range(1 + WAITING_THREADS * 3 // 4):
+            assert await asyncio.to_thread(reading.acquire, timeout=10)
+        arrived.set()
+        assert (await asyncio.wait_for(ask(bridge, "/page"), timeout=10))[0] == 200
+        assert set(await asyncio.wait_for(asyncio.gather(*uploads), timeout=30)) == {200}
+
+    asyncio.run(crowd())
