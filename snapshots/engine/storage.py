@@ -161,7 +161,8 @@ class Storage:
             return parse(self.get(key))
         except DamagedSnapshotError as error:
             log.warning("%s is damaged, reading it again: %s", key, error)
-            return parse(self.get(key))
+        # After the error, which holds the first content.
+        return parse(self.get(key))
 
     def get_stored(self, key: str) -> bytes:
         """Return the object's stored bytes, encrypted or not.
