@@ -65,14 +65,13 @@ def check_encoding(*, databases: Sequence[str] | None = None, **_: object) -> li
         except DatabaseError:
             continue
         if found != "UTF8":
-            message = checks.Warning if is_in_use else Error
-            return [
-                message(
-                    f"The portal's own database has the encoding {found}. Create it with "
-                    "TEMPLATE template0 ENCODING 'UTF8'.",
-                    id="postgresql.E003",
-                )
-            ]
+            sentence = (
+                f"The portal's own database has the encoding {found}. Create it with "
+                "TEMPLATE template0 ENCODING 'UTF8'."
+            )
+            if is_in_use:
+                return [checks.Warning(sentence, id="postgresql.W003")]
+            return [Error(sentence, id="postgresql.E003")]
     return []
 
 
