@@ -167,10 +167,16 @@ def prefix_in(environ: Mapping[str, Any]) -> str:
 def _identify(request: HttpRequest) -> Caller | None:
     value = presented(request)
     project = find_project(value)
-    connection = _enter(request, project) if project else None
-    if project is None or connection is None:
+    if project is None:
         return None
-    token = find_token(connection, value, keys=keyring())
+    try:
+        connection = borrow(request, project)
+        token = find_token(connection, value, keys=keyring())
+    except psycopg.OperationalError:
+        # Expected if the project was shut down and its database dropped since it was cached.
+        if running_project_of(project.prefix, fresh=True) is None:
+            return None
+        raise
     return Caller(project, token, connection) if token else None
 
 
@@ -188,16 +194,6 @@ def is_known(request: HttpRequest) -> bool:
         return _identify(request) is not None
     finally:
         release(request)
-
-
-def _enter(request: HttpRequest, project: Project) -> Connection | None:
-    """Connect to the project's database; None if it was just shut down."""
-    try:
-        return borrow(request, project)
-    except psycopg.OperationalError:
-        if running_project_of(project.prefix, fresh=True) is None:
-            return None
-        raise
 
 
 def borrow(request: HttpRequest, project: Project) -> Connection:

@@ -14,6 +14,7 @@ from backups_portal.projectdb.analyses import create_analysis, renew_token
 from backups_portal.projectdb.tokens import TokenGrant, create_token
 from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.models import Project
+from backups_portal.tagoio_api import connection_pools
 from backups_portal.tagoio_api.auth import project_lookup
 from tests.projectdatabases import Connection, Target, open_database
 from tests.tagoio_api.conftest import Api, Sensor, api_of
@@ -105,20 +106,44 @@ def test_a_shut_down_project_answers_nobody_from_a_second_on(
     assert api.call("GET", "/device") == DENIED
 
 
+def end_sessions(target: Target) -> None:
+    with open_database(target) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
 def test_a_shut_down_project_whose_database_is_gone_answers_nobody_at_once(
     api: Api, project: Project, instances: list[Target]
 ) -> None:
     assert api.get("/device") == []
     shut_down(project)
-    with open_database(instances[0]) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
+    end_sessions(instances[0])
     project.database = "bp_gone"
     project.save(update_fields=["database"])
     project_lookup.running_project_of(project.prefix).database = "bp_gone"  # type: ignore[union-attr]
     assert api.call("GET", "/device") == DENIED
+
+
+@pytest.mark.parametrize(("is_running", "status"), [(False, 401), (True, 503)])
+def test_a_session_that_ends_after_it_was_borrowed_is_an_outage_of_running_projects_only(
+    api: Api,
+    project: Project,
+    instances: list[Target],
+    monkeypatch: pytest.MonkeyPatch,
+    is_running: bool,
+    status: int,
+) -> None:
+    assert api.get("/device") == []
+    if not is_running:
+        shut_down(project)
+    end_sessions(instances[0])
+    # The server ended the session a moment after the pool looked.
+    monkeypatch.setattr(connection_pools, "has_news", lambda connection: False)
+    assert api.call("GET", "/device")[0] == status
+    monkeypatch.undo()
+    assert api.call("GET", "/device")[0] == (200 if is_running else 401)
 
 
 def test_a_device_token_opens_the_device_s_own_routes_only(sensor: Sensor) -> None:
