@@ -193,7 +193,7 @@ def test_killed_while_it_builds_the_next_one_begins_again(
 ) -> None:
     with ThreadPoolExecutor(1) as pool, open_database(restored) as connection:
         rebuilt = pool.submit(rebuild, restored)
-        connection.execute("SELECT pg_terminate_backend(%s)", [wait_for_rebuild(connection)])
+        connection.execute("SELECT pg_terminate_backend(%s, 10000)", [wait_for_rebuild(connection)])
         with pytest.raises(psycopg.OperationalError):
             rebuilt.result()
     assert block_range_indexes(restored)["variable_time_draft"].endswith("!")

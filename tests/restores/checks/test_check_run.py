@@ -220,7 +220,7 @@ def test_a_server_that_goes_away_fails_no_check(target: Target) -> None:
     def lose() -> None:
         with psycopg.connect(target.dsn, autocommit=True) as connection:
             connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s",
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = %s",
                 [checks_role(target.prefix)],
             )
 

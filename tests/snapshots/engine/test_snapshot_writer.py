@@ -301,7 +301,7 @@ def test_the_database_going_away_in_the_middle_is_a_clear_error(
     def cut_connections(_: object) -> None:
         with psycopg.connect(backups.source.dsn, autocommit=True) as admin:
             admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
 

@@ -246,7 +246,7 @@ class TestTwice:
 def cut(database: psycopg.Connection[Any]) -> None:
     """End a session from outside, as a server shutdown does."""
     with psycopg.connect(database.info.dsn, password=database.info.password) as other:
-        other.execute("SELECT pg_terminate_backend(%s)", [database.info.backend_pid])
+        other.execute("SELECT pg_terminate_backend(%s, 10000)", [database.info.backend_pid])
 
 
 class TestAway:
