@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from io import StringIO
 from typing import Any
 
+import psycopg
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -18,6 +21,7 @@ from django.utils import timezone
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.audit.operator_command import system_user
+from backups_portal.projects.database_dsn import admin_dsn
 from backups_portal.projects.models import Project
 from backups_portal.transfers import transfer_run
 from backups_portal.transfers.models import Transfer
@@ -129,26 +133,40 @@ def test_other_resources_keep_pointing_at_their_devices(
         assert connection.execute("SELECT FROM dashboard").fetchone() is None
 
 
-def begun(backup: Project, live: Project) -> subprocess.Popen[str]:
-    """Start a move of many small batches; return once some are there, but not all."""
+@contextmanager
+def begun(backup: Project, live: Project) -> Iterator[subprocess.Popen[str]]:
+    """Start a move of many small batches; yield once some are there, and hold the others up."""
     add_readings(backup, 4_000, variable="humidity")
-    process = subprocess.Popen(
-        [sys.executable, "manage.py", "transfer", backup.slug, live.slug, "--yes"],
-        env={**os.environ, **database_of_this_test(), "TRANSFER_BATCH_ROWS": "20"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 60
-    while count_rows(live) == 0 and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return process
+    with psycopg.connect(admin_dsn(live), autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(1)")
+        connection.execute(
+            """CREATE FUNCTION hold_up() RETURNS trigger LANGUAGE plpgsql AS $$
+               BEGIN
+                   IF EXISTS (SELECT FROM variable) THEN
+                       PERFORM pg_advisory_xact_lock_shared(1);
+                   END IF;
+                   RETURN NULL;
+               END $$;
+               CREATE TRIGGER hold_up BEFORE INSERT ON variable EXECUTE FUNCTION hold_up()"""
+        )
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "transfer", backup.slug, live.slug, "--yes"],
+            env={**os.environ, **database_of_this_test(), "TRANSFER_BATCH_ROWS": "20"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while count_rows(live) == 0 and process.poll() is None:
+            time.sleep(0.01)
+        yield process
+        connection.execute("SELECT pg_advisory_unlock(1)")
+        connection.execute("DROP FUNCTION hold_up CASCADE")
 
 
 def test_a_killed_process_is_continued_without_a_row_twice(backup: Project, live: Project) -> None:
-    process = begun(backup, live)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    with begun(backup, live) as process:
+        process.kill()
+        process.communicate()
     stopped = count_rows(live)
     assert 0 < stopped < 4_010
     add_readings(live, 5, variable="speed")
@@ -163,9 +181,9 @@ def test_a_killed_process_is_continued_without_a_row_twice(backup: Project, live
 
 
 def test_an_interrupted_process_says_that_it_is_continued(backup: Project, live: Project) -> None:
-    process = begun(backup, live)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate()
+    with begun(backup, live) as process:
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
     row = Transfer.objects.get()
     assert row.state == Transfer.State.RUNNING
     assert said.splitlines()[-1].startswith(f"CommandError: Transfer {row.pk} continues")

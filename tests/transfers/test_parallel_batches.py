@@ -1,8 +1,11 @@
-"""Another session gets the lock that it waits for, although batches always overlap."""
+"""Batches make room for sessions that wait for them, and end at once if they are abandoned."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+
+import pytest
 
 from backups_portal.transfers.move.batches import Outcome
 from backups_portal.transfers.move.parallel_batches import run_batches
@@ -64,3 +67,42 @@ def test_a_device_can_be_deleted_between_batches_that_overlap(
             run_batches(tracks, batches(), nullcontext)
         thread.join()
     assert not began[BATCHES - 1].is_set()
+
+
+class SleepingBatch:
+    """Begins a statement of a minute once it was told to."""
+
+    def __init__(self, go: threading.Event) -> None:
+        self._go = go
+
+    def move(self, track: Track) -> Outcome | None:
+        """Sleep."""
+        self._go.wait()
+        track.target.execute("SELECT pg_sleep(60)")
+        return None
+
+    def end(self, track: Track, outcome: Outcome) -> None:
+        """Record nothing."""
+
+
+def test_a_batch_that_was_between_two_statements_is_cancelled_in_the_next(
+    source: Target, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled = threading.Event()
+    cancel = Track.cancel
+
+    def cancel_too_early(track: Track) -> None:
+        cancel(track)
+        cancelled.set()
+
+    def batches() -> Iterator[SleepingBatch]:
+        yield SleepingBatch(cancelled)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Track, "cancel", cancel_too_early)
+    with open_database(source) as left, left.transaction(), open_database(target) as right:
+        left.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        began = time.monotonic()
+        with open_tracks(left, right, 2) as tracks, pytest.raises(KeyboardInterrupt):
+            run_batches(tracks, batches(), nullcontext)
+    assert time.monotonic() - began < 30

@@ -15,6 +15,8 @@ from backups_portal.transfers.move.tracks import Track
 # Whether a session waits for a lock that one of these holds.
 IS_WAITED_FOR = """SELECT EXISTS (
     SELECT FROM pg_locks WHERE NOT granted AND pg_blocking_pids(pid) && %s::integer[])"""
+# A batch that is cancelled between two statements goes on, and is cancelled again after this time.
+CANCEL_AGAIN_SECONDS = 0.5
 
 
 class Batch(Protocol):
@@ -94,10 +96,12 @@ def _finish_one(moving: _Moving) -> Track:
 
 def _abandon(moving: _Moving, error: BaseException) -> None:
     """Cancel the running batches, and roll them back."""
-    for running in moving.values():
-        # An unreachable server has nothing to cancel.
-        with suppress(psycopg.Error):
-            running.track.cancel()
-    wait(moving)
+    not_done = set(moving)
+    while not_done:
+        for future in not_done:
+            # An unreachable server has nothing to cancel.
+            with suppress(psycopg.Error):
+                moving[future].track.cancel()
+        not_done = wait(not_done, timeout=CANCEL_AGAIN_SECONDS).not_done
     for running in moving.values():
         running.transaction.__exit__(type(error), error, error.__traceback__)
