@@ -65,8 +65,9 @@ def test_ctrl_c_ends_a_command_quietly(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    # This waits until the command opens the other end, and is in the middle of its work.
+    # This waits until the command opens the other end, and is in the middle of its work. Closing it
+    # ends a read that began just behind the signal, which Python notices only afterwards.
     with pipe.open("wb"):
         command.send_signal(signal.SIGINT)
-        _, said = command.communicate(timeout=30)
+    _, said = command.communicate(timeout=30)
     assert (said, command.returncode) == ("backups-portal: stopped by Ctrl-C\n", 130)
