@@ -164,7 +164,7 @@ def test_what_passes_is_answered_by_a_stream_that_ends(
         raise busy[0]
 
     api.client.raise_request_exception = False
-    monkeypatch.setattr("backups_portal.tagoio_api.auth.project_token_auth._enter", refuse)
+    monkeypatch.setattr("backups_portal.tagoio_api.auth.project_token_auth.borrow", refuse)
     while busy:
         response = api.client.get("/events?channel=ui", headers={"token": api.token})
         assert (response.status_code, response.content) == (200, b"retry: 5000\n\n")
