@@ -1,6 +1,7 @@
 """Fixtures for every test: separate storage, static files without a build, a real worker."""
 
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,15 @@ WORKER_SECONDS = 60.0
 # An example's duration only shows how busy the machine is.
 examples.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 examples.load_profile("untimed")
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the commands that tests start.
+
+    A shell makes what it runs in the background ignore it, and processes inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
