@@ -28,7 +28,7 @@ def _keep_logging(**_: object) -> None:
 
 @worker_before_create_process.connect
 def _share_memory(**_: object) -> None:
-    """Exempt memory that worker processes share from collection, which would copy it."""
+    """Exempt shared memory from collection, which would copy it."""
     gc.collect()
     gc.freeze()
 

@@ -93,7 +93,7 @@ def shared_cache(redis_url: str) -> dict[str, object]:
 
 
 def single_sign_on_app(*, name: str, url: str, client_id: str, secret: str) -> dict[str, object]:
-    """Return SOCIALACCOUNT_PROVIDERS with the provider; empty if there is no URL."""
+    """Return SOCIALACCOUNT_PROVIDERS; empty without the provider's URL."""
     app = {
         "provider_id": PROVIDER,
         "name": name,

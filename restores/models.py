@@ -130,7 +130,7 @@ class Restore(Build):
 
     @property
     def looked_for(self) -> SoughtRows | None:
-        """The lost rows that it is meant to bring back, if any were named."""
+        """Return the lost rows that it is meant to bring back, if any."""
         return SoughtRows.from_json(self.sought) if self.sought else None
 
     def remember(self, sought: SoughtRows) -> None:
@@ -140,7 +140,7 @@ class Restore(Build):
 
     @property
     def shown_reason(self) -> str:
-        """The reason, without a name that the reader may not see."""
+        """Return the reason without a name that the reader may not see."""
         is_readable = self.shown_name == self.name
         return self.reason if is_readable else self.reason.replace(self.name, self.shown_name)
 

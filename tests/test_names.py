@@ -1,5 +1,6 @@
-"""Keep modules findable by name, short, and few to a folder."""
+"""Keep modules findable by name, short, and few to a folder, and docstrings uniform."""
 
+import ast
 from collections import defaultdict
 from pathlib import Path
 
@@ -17,6 +18,7 @@ ENTITIES = frozenset(
     {"analyses", "api", "backups", "devices", "files", "profile_tokens"} | {"reference_page"}
 )
 MAX_LINES = 400
+MAX_FIRST_LINE = 72
 MAX_ENTRIES = 20
 CROWDED = ("snapshots", "backups_portal/transfers", "backups_portal/tagoio_api")
 
@@ -51,3 +53,35 @@ def test_no_module_is_long() -> None:
 def test_a_folder_reads_as_a_table_of_contents(folder: str) -> None:
     entries = [path.name for path in (ROOT / folder).iterdir() if path.name != "__pycache__"]
     assert len(entries) <= MAX_ENTRIES, sorted(entries)
+
+
+def first_lines(path: Path) -> list[str]:
+    """Return the first lines of the docstrings of a module's functions."""
+    functions = (
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    documented = filter(None, map(ast.get_docstring, functions))
+    return [text.splitlines()[0] for text in documented]
+
+
+def test_a_docstring_begins_with_a_short_sentence() -> None:
+    long = {
+        f"{path.relative_to(ROOT)}: {line}"
+        for path in modules()
+        for line in first_lines(path)
+        if len(line) > MAX_FIRST_LINE
+    }
+    assert long == set()
+
+
+def test_a_docstring_begins_with_a_verb() -> None:
+    """Ruff checks functions (D401), but not properties."""
+    nouns = {
+        f"{path.relative_to(ROOT)}: {line}"
+        for path in modules()
+        for line in first_lines(path)
+        if line.split()[0] in {"A", "All", "An", "Its", "The", "Whether"}
+    }
+    assert nouns == set()

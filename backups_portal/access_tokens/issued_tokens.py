@@ -99,7 +99,10 @@ def revoke_access_token(*, account: Account, token_id: int) -> AccessToken | Non
 
 
 def find_access_token(value: str) -> AccessToken | None:
-    """Find the token with this value; `refusal_of` tells whether it still works."""
+    """Find the token with this value.
+
+    `refusal_of` tells whether it still works.
+    """
     if not VALUE.fullmatch(value):
         return None
     return AccessToken.objects.select_related("account").filter(digest=_digest(value)).first()

@@ -61,10 +61,10 @@ class AccessToken(models.Model):
 
     @property
     def has_expired(self) -> bool:
-        """Whether its lifetime is over."""
+        """Tell whether its lifetime is over."""
         return self.expires_at is not None and self.expires_at <= timezone.now()
 
     @property
     def scope_labels(self) -> list[str]:
-        """The labels of its scopes."""
+        """Return the labels of its scopes."""
         return [Scope(scope).label for scope in self.scopes]

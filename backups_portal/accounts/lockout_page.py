@@ -20,6 +20,6 @@ def locked_page(request: HttpRequest, seconds: int) -> HttpResponse:
 
 
 def too_many_requests(request: HttpRequest) -> HttpResponse:
-    """Answer a request refused by allauth's limits, which do not tell the wait."""
+    """Answer a request refused by allauth's limits, which name no wait."""
     is_reset = request.path == reverse("account_reset_password")
     return locked_page(request, RESET.seconds if is_reset else QUARTER)

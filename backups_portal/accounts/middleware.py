@@ -64,7 +64,7 @@ class AccountRequiredMiddleware(LoginRequiredMiddleware):
     def handle_no_permission(
         self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]
     ) -> HttpResponseRedirect:
-        """Redirect to the sign-in, and then back; after a form, to the form's page."""
+        """Redirect to the sign-in and back; after a form, to the form's page."""
         if request.method in ("GET", "HEAD"):
             return super().handle_no_permission(request, view_func)
         # After signing in, the form's page would look as if the form had been saved.

@@ -224,7 +224,7 @@ def _addresses(sociallogin: SocialLogin) -> list[str]:
 
 
 def _is_lookalike(email: str) -> bool:
-    """Tell whether lower-casing makes a non-ASCII letter ASCII, as the Kelvin sign.
+    """Tell whether lower-casing makes a letter ASCII, like the Kelvin sign.
 
     The result could be another person's address.
     """

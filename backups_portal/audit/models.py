@@ -38,6 +38,6 @@ class AuditEvent(models.Model):
 
     @property
     def who(self) -> str:
-        """The account, or the operator who ran a command; "" for the system itself."""
+        """Name the account, or the operator of a command; "" for the system."""
         system_user = self.details.get("system_user")
         return self.account_email or (f"operator ({system_user})" if system_user else "")

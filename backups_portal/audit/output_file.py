@@ -15,7 +15,7 @@ def add_output_argument(parser: ArgumentParser) -> None:
 
 
 def write_new_file(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a new file; delete it if writing fails, so that none is incomplete.
+    """Write a new file; delete it if writing fails.
 
     Raises:
         CommandError: the file exists already, or cannot be written.

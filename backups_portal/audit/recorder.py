@@ -50,7 +50,7 @@ def acting_by(means: str) -> Iterator[None]:
 
 @contextmanager
 def acting_by_command(system_user: str) -> Iterator[None]:
-    """Attribute events in the block to an operator, whichever account they concern.
+    """Attribute the block's events to an operator, whatever their account.
 
     Args:
         system_user: The user who runs, or ran, the command; "" changes nothing.

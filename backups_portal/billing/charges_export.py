@@ -15,7 +15,7 @@ HEADERS = ("month", "project", "charge", "reason", "unit_price", "amount", "curr
 
 
 def months_chart(months: Sequence[Total]) -> Chart | None:
-    """Draw the newest months; return None without months or if currencies differ.
+    """Draw the newest months; None without months or if currencies differ.
 
     Args:
         months: Newest first, as in a statement.

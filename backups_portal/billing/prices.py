@@ -27,13 +27,13 @@ class Quote:
 
     @property
     def terms(self) -> str:
-        """The prices as text, which a form submits so that a change is noticed."""
+        """Return the prices as text; a form submits it to reveal a change."""
         fees = (self.creation_fee, self.running_fee_per_hour)
         return " ".join([*(f"{fee.normalize():f}" for fee in fees), self.currency])
 
     @property
     def projected_month(self) -> Decimal:
-        """The cost of running an instance for an average month."""
+        """Return the cost of running an instance for an average month."""
         return projected_month(self.running_fee_per_hour, self.currency)
 
 

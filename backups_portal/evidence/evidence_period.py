@@ -46,7 +46,7 @@ class Period:
 
     @property
     def name(self) -> str:
-        """Its name in titles: "Q4 2026", or its first and last day."""
+        """Name the period in titles: "Q4 2026", or its first and last day."""
         if (self.first, self.last) == quarter_days(*quarter_of(self.first)):
             year, number = quarter_of(self.first)
             return f"Q{number} {year}"
@@ -56,7 +56,7 @@ class Period:
 
     @property
     def file_name(self) -> str:
-        """Its name in file names: "2026-Q4", or its first and last day."""
+        """Name the period in file names: "2026-Q4", or its first and last day."""
         if self.name.startswith("Q"):
             return "{}-Q{}".format(*quarter_of(self.first))
         return f"{self.first.isoformat()}-to-{self.last.isoformat()}"

@@ -87,7 +87,7 @@ class Seal:
 
     @property
     def noted(self) -> str:
-        """The argument of `verify_audit --expect`; "" if there is no seal."""
+        """Return the argument of `verify_audit --expect`; "" without a seal."""
         return f"{self.position}:{self.seal}" if self.position else ""
 
 

@@ -84,7 +84,7 @@ class AccessLogger(Logger):
             handler.addFilter(MaskingFilter())
 
     def access(self, *about: Any) -> None:
-        """Log nothing here: the bridge logs requests with the clients' own addresses."""
+        """Log nothing: the bridge logs requests with the clients' addresses."""
 
 
 def note_request(
@@ -110,6 +110,6 @@ def note_request(
 
 
 def _path(environ: Mapping[str, object]) -> str:
-    """Return the path as sent, without secrets; %0A stays encoded, on one line."""
+    """Return the path as sent, without secrets, on one line (%0A stays)."""
     sent = QUERY.sub("", str(environ.get("RAW_URI", "")))
     return quote(masked(unquote(sent)), safe=KEPT)

@@ -79,7 +79,11 @@ def unless_silent(
 
 
 def _next_pause(last: object, pause: timedelta, longest: timedelta | None) -> timedelta:
-    """Return the pause after another failed try; `last` is the previous one in seconds."""
+    """Return the pause after another failed try.
+
+    Args:
+        last: The previous pause in seconds; None: there was none.
+    """
     if longest is None or not isinstance(last, bytes):
         return pause
     return min(max(pause, 2 * timedelta(seconds=int(last))), longest)

@@ -69,7 +69,7 @@ def _cause(error: BaseException | None) -> Cause | None:
 
 
 def outage_in_words(error: Exception) -> str:
-    """Explain which database is not responding or has refused, naming no server.
+    """Say which database does not respond or refuses, naming no server.
 
     Args:
         error: One of `DJANGO_ERRORS` or `DRIVER_ERRORS`.

@@ -23,7 +23,7 @@ def database_now() -> datetime:
 
 
 def earlier_now() -> datetime:
-    """Return the time by the control database's clock or this machine's, whichever is earlier.
+    """Return the earlier of the control database's and this machine's time.
 
     Code that deletes by age uses it: to a clock that runs ahead, everything would seem old.
     """

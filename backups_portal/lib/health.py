@@ -85,7 +85,10 @@ def database_answers() -> bool:
 
 
 def redis_answers() -> bool:
-    """Tell whether Redis accepts writes: a full one answers but queues nothing."""
+    """Tell whether Redis accepts writes.
+
+    A full one answers, but queues nothing.
+    """
     try:
         redis_client(TASK_SECONDS).set(PROBE, 1, ex=timedelta(minutes=1))
     except RedisError as error:

@@ -81,7 +81,7 @@ def note_process(*signs: str) -> None:
 
 
 def touch(path: Path) -> None:
-    """Touch a file that monitors watch; a failing disk must not end the process."""
+    """Touch a file that monitors watch; log a failing disk and go on."""
     try:
         path.touch()
     except OSError as error:
@@ -145,7 +145,7 @@ def claim(sign: str, lasting: timedelta) -> bool:
 
 
 def note_trouble(sign: str, lasting: timedelta) -> None:
-    """Record for `lasting` that something does not work, so that it is not tried."""
+    """Record for `lasting` that something fails, so that it is not tried."""
     ask_redis(lambda redis: redis.set(f"{_key(sign)}:trouble", 1, ex=lasting))
 
 

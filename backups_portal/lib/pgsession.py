@@ -160,10 +160,10 @@ def connect(
 
 
 def _settle(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
-    """Execute the later settings, and check in the same message that the first arrived.
+    """Execute the later settings, and check that the earlier ones arrived.
 
-    PgBouncer refuses startup options, or drops them if its administrator told it to
-    (`ignore_startup_parameters`).
+    One message does both. PgBouncer refuses startup options, or drops them if its administrator
+    told it to (`ignore_startup_parameters`).
     """
     statements = [*later_statements(connection.info.server_version), f"SHOW {WITNESS}"]
     cursor = connection.execute(";".join(statements).encode())
@@ -193,10 +193,10 @@ def require_supported(server_version: int) -> None:
 
 
 def later_statements(server_version: int) -> list[str]:
-    """List the settings to execute first, as the startup packet cannot carry them.
+    """List the settings to execute first.
 
-    libpq appends PGTZ and PGDATESTYLE from the environment to our options, and servers before 17
-    would refuse a timeout that they do not know.
+    The startup packet cannot carry them: libpq appends PGTZ and PGDATESTYLE from the environment to
+    our options, and servers before 17 would refuse a timeout that they do not know.
 
     Args:
         server_version: As libpq has it: 180001 for 18.1.
@@ -228,7 +228,7 @@ def _statements(settings: Mapping[str, str]) -> list[str]:
 
 
 def _options(settings: Mapping[str, str]) -> str:
-    """Write settings as startup options; blanks are escaped, as they end a value."""
+    """Write settings as startup options, escaping blanks."""
     return " ".join(f"-c {name}={_escaped(value)}" for name, value in settings.items())
 
 

@@ -29,6 +29,6 @@ class RefusedError(Exception):
 
     @property
     def field(self) -> str | None:
-        """The first wrong field, in the order of the page."""
+        """Return the first wrong field, in the order of the page."""
         first: str | None = next(iter(self.errors))
         return first

@@ -23,7 +23,9 @@ class StoppedError(Exception):
 
 
 def check_stopped() -> None:
-    """Stop the current job if its run has ended; long jobs call it between parts.
+    """Stop the current job if its run has ended.
+
+    Long jobs call it between parts.
 
     Raises:
         StoppedError: another job failed, or the caller of `run_parallel` was interrupted.

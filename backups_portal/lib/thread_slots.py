@@ -15,7 +15,7 @@ class Limit(NamedTuple):
     shared: asyncio.Semaphore
 
     async def acquire(self) -> None:
-        """Wait without a thread: for the tenant's limit first, then for the server's."""
+        """Wait without a thread for the tenant's limit, then for the server's."""
         await self.own.acquire()
         try:
             await self.shared.acquire()

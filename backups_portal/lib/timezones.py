@@ -19,7 +19,7 @@ def zone_names() -> frozenset[str]:
 
 
 def is_zone(name: str) -> bool:
-    """Tell whether a zone of this name exists; the name may come from a visitor."""
+    """Tell whether a zone has this name, which may come from a visitor."""
     return name in zone_names()
 
 

@@ -72,7 +72,10 @@ def _failed_checks(rows: Sequence[Row]) -> list[Attention]:
 
 
 def _older_days(readiness: Readiness) -> list[Attention]:
-    """Name bad days before newer backups; the overview already warns of later ones."""
+    """Name bad days before newer backups.
+
+    The overview already warns of later ones.
+    """
     if readiness.strip is None:
         return []
     warned_of = {cell.day for cell in readiness.unprotected}

@@ -43,7 +43,7 @@ class BlockRanges:
 
     @property
     def draft(self) -> str:
-        """Its name until it replaces the current index."""
+        """Return its name until it replaces the current index."""
         return f"{self.name}_draft"
 
 

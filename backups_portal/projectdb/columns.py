@@ -61,7 +61,7 @@ class Column:
 
     @property
     def segment_names(self) -> tuple[str, ...]:
-        """Its names in a segment, where a point is two columns of doubles."""
+        """Name its columns in a segment; a point is two columns of doubles."""
         return ("longitude", "latitude") if self.type == ColumnType.POINT else (self.name,)
 
     def scalars(self, of: str = "") -> tuple[str, ...]:

@@ -53,7 +53,7 @@ class _Numbers:
 
     @property
     def lengths(self) -> Lengths:
-        """The size of each value in bytes; NULL if it is missing."""
+        """Return the size of each value in bytes; NULL if it is missing."""
         size = self.values.dtype.itemsize * int(np.prod(self.values.shape[1:], dtype=int))
         if self.valid is not None:
             return np.where(self.valid, size, NULL)
@@ -79,7 +79,7 @@ class _Texts:
 
     @property
     def lengths(self) -> Lengths:
-        """The size of each text in bytes; NULL if it is missing."""
+        """Return the size of each text in bytes; NULL if it is missing."""
         if self.are_alike:
             return np.broadcast_to(self.offsets[1] - self.offsets[0], len(self.offsets) - 1)
         lengths = np.diff(self.offsets)

@@ -104,7 +104,7 @@ class Selection:
 
     @property
     def order(self) -> str:
-        """The order by time and number, as SQL."""
+        """Return the order by time and number, as SQL."""
         return "time DESC, id DESC" if self.descending else "time, id"
 
 

@@ -50,7 +50,7 @@ def is_written_as(value: int, double: float) -> bool:
 
 
 def rounded_integer(text: bytes) -> str:
-    """Return an integer of a valid JSON text that orjson would round; "" if none."""
+    """Find an integer in valid JSON that orjson would round; "" if none."""
     rounded: list[str] = []
 
     def look(digits: str) -> None:
@@ -63,7 +63,7 @@ def rounded_integer(text: bytes) -> str:
 
 
 def _is_kept(digits: str) -> bool:
-    """Tell whether 64 bits or a double have the value of an integer."""
+    """Tell whether 64 bits or a double can hold an integer exactly."""
     if len(digits) > _MAX_DIGITS:
         return False
     value = int(digits)

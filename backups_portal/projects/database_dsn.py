@@ -39,7 +39,7 @@ def server_url(server: DatabaseServer) -> str:
 
 
 def check_key() -> None:
-    """Make sure that the installation key is the one that sealed the addresses.
+    """Make sure that this installation key sealed the servers' addresses.
 
     With another one, no token is found by its digest.
 

@@ -91,7 +91,9 @@ def register_server(name: str, url: str) -> DatabaseServer:
 
 @transaction.atomic
 def remove_server(name: str) -> None:
-    """Remove a closed server without projects from all lists; its data is not touched.
+    """Remove a closed server without projects from all lists.
+
+    Its data is not touched.
 
     Raises:
         ServerRefusedError: it is open, holds a project, or is unknown; the sentence says which.

@@ -85,7 +85,7 @@ def tokens_replacing(connection: Connection, old: str, *, keys: Keyring) -> list
 def reveal_token(
     connection: Connection, token_id: str, *, keys: Keyring
 ) -> tuple[ListedToken, str] | None:
-    """Read a token with its value; None if it is gone, or no token of this project."""
+    """Read a token with its value; None if it is gone or not the project's."""
     query = f"{FIELDS}, {SEALED} {FOUND} AND token.id::text = %(id)s"
     row = connection.execute(query.encode(), {"sought": "", "id": token_id}).fetchone()
     value = reveal(*row[-2:], keys=keys) if row else ""

@@ -32,7 +32,7 @@ def forget_transfers(now: datetime) -> int:
 
 
 def _without_values(row: TransferQuerySet) -> dict[str, JsonObject]:
-    """Return plan and report without tags and parameters that no undo can put back."""
+    """Return plan and report without the values that only an undo needs."""
     plan, report = row.values_list("plan", "report").get()
     for settings in filter(None, (plan.get("settings"), report.get("device_settings"))):
         settings["lines"] = []

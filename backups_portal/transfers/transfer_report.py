@@ -99,12 +99,12 @@ def describe_plan(plan: Plan) -> list[str]:
 
 
 def changed_settings(plan: Plan) -> int | None:
-    """Count the devices whose tags and parameters come back; None if none were asked for."""
+    """Count devices whose settings come back; None if none should."""
     return plan.settings.devices if plan.settings else None
 
 
 def settings_texts(plan: Plan) -> list[tuple[JsonObject, list[str]]]:
-    """Say what becomes of tags and parameters of the first devices, each with its line."""
+    """Say what becomes of the first devices' settings, each with its line."""
 
     def texts(line: JsonObject) -> list[str]:
         rest = [f"{line['more']:,} more"] if line["more"] else []

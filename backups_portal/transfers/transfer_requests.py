@@ -133,7 +133,7 @@ def retry_plan(*, transfer: Transfer, actor: Account) -> None:
 
 @transaction.atomic
 def stop_move(*, transfer: Transfer, actor: Account, for_good: bool) -> None:
-    """Pause a move or cancel the current work, after the next batch or at once.
+    """Pause a move or cancel the current work, at once or after a batch.
 
     Only a move can be paused, because only a move can be continued; a cancelled undo can be
     requested again.

@@ -178,7 +178,7 @@ def written(amount: Amount, unit: str) -> str:
 
 
 def _whole(highest: float, unit: str) -> tuple[float, Callable[[float], str]]:
-    """Return the unit of a scale, as a factor, and a function to write its amounts."""
+    """Return a scale's unit as a factor, and a function to write amounts."""
     if unit == "rows":
         return 1, lambda amount: f"{amount:,.0f}"
     power = int(log(highest, formats.KIBI) + 1e-9) if unit == "bytes" else 0

@@ -11,7 +11,7 @@ UNKNOWN_SITE = ("Origin checking failed", "Referer checking failed")
 
 
 def refused(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Explain why a form was refused: it is too old, or came from another address.
+    """Explain why a form was refused: too old, or from another address.
 
     Args:
         reason: One of django.middleware.csrf's.

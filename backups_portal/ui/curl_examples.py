@@ -81,7 +81,7 @@ def _body(operation: Schema, schemas: Schema) -> Any:
 
 
 def _example(schema: Schema, schemas: Schema, name: str, depth: int = 0) -> Any:
-    """Return a value that the schema allows; objects get their required members."""
+    """Return a value that the schema allows; objects get what is required."""
     if "$ref" in schema:
         schema = schemas[schema["$ref"].rpartition("/")[2]]
     for choices in ("anyOf", "oneOf", "allOf"):

@@ -20,12 +20,12 @@ class ListBehindMixin(TemplateResponseMixin, View):
 
     @property
     def is_part(self) -> bool:
-        """Whether the page requests its list alone."""
+        """Tell whether the page requests its list alone."""
         return self.request.method == "GET" and "HX-Request" in self.request.headers
 
     @property
     def is_list_wanted(self) -> bool:
-        """Whether the request includes the list, with or without the page."""
+        """Tell whether the request includes the list, alone or with the page."""
         return self.request.GET.get("list") == "now"
 
     def get_template_names(self) -> list[str]:

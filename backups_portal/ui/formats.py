@@ -82,7 +82,10 @@ def day(on: date, *, this_year: int | None = None) -> str:
 
 
 def day_and_time(moment: datetime, *, this_year: int | None = None) -> str:
-    """Write a moment as 23 Nov 2026, 03:05, without the year if it is `this_year`."""
+    """Write a moment as 23 Nov 2026, 03:05.
+
+    The year is left out if it is `this_year`.
+    """
     return f"{day(moment, this_year=this_year)}, {moment.hour:02}:{moment.minute:02}"
 
 

@@ -41,7 +41,7 @@ class LivePartsMiddleware(MiddlewareMixin):
 
 
 def _target(request: LivePartRequest, response: HttpResponseRedirectBase) -> str:
-    """Return the page's redirect; sign-in leads back to the page, not its part."""
+    """Return the page's redirect; a sign-in leads back to the whole page."""
     if response.url.partition("?")[0] != resolve_url(settings.LOGIN_URL):
         return response.url
     return redirect_to_login(request.htmx.current_url_abs_path or "/").url

@@ -38,7 +38,7 @@ STATE_TONES = {
 
 
 def environment(**options: Any) -> Environment:
-    """Make the environment for TEMPLATES; Django's backend turns on autoescaping."""
+    """Make the environment for TEMPLATES; Django turns on autoescaping."""
     made = Environment(**options, trim_blocks=True, lstrip_blocks=True)  # noqa: S701
     made.filters |= FILTERS
     made.globals |= {**GLOBALS, "icon": _icons()}

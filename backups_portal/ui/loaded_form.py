@@ -19,7 +19,7 @@ class LoadedForm(forms.Form):
 
     @property
     def loaded(self) -> dict[str, Any]:
-        """The settings that the form first showed, as far as they were submitted."""
+        """Return the settings that the form first showed, as far as submitted."""
         if not self.is_bound:
             return _as_sent(self.initial, self.initial)
         sent = {name: self.data.get(LOADED + name) for name in self.fields}

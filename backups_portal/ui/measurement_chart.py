@@ -81,7 +81,7 @@ def amount(value: float, unit: str = "") -> str:
 
 
 def _scale(lowest: float, highest: float) -> tuple[float, float, int]:
-    """Return the start of a scale, the distance of its lines, and their number."""
+    """Return a scale's start, the distance of its lines and their number."""
     if highest <= lowest:
         # A constant line runs through the middle.
         margin = abs(lowest) / 2 or 1.0

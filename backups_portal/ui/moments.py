@@ -14,7 +14,9 @@ UNKNOWN = "\N{EM DASH}"
 
 
 def moment(when: datetime | None, zone: str | None = None) -> str:
-    """Show date and time in the viewer's zone, with the project's and UTC on hover.
+    """Show date and time in the viewer's zone.
+
+    The project's and UTC appear on hover.
 
     The zone is named unless it is obvious: the viewer's own, with the same time as the project's.
     Days of backups are the project's, so a page never mixes two zones without saying so.
@@ -106,7 +108,7 @@ def _zone(local: datetime) -> str:
 
 
 def _time(when: datetime, zone: str | None, shown: str) -> Markup:
-    """Render a time element, with the moment in all zones, each once, on hover."""
+    """Render a time element; all zones appear on hover, each once."""
     clocks = [one for one in (viewers_zone(), zone, "UTC") if one]
     texts = dict.fromkeys(formats.full(formats.local(when, one)) for one in clocks)
     # Moments and zone abbreviations need no escaping, which would be slow for a hundred per page.

@@ -36,7 +36,9 @@ OnProgress = Callable[[Counted], None]
 
 @contextmanager
 def progress_bar(stream: OutputWrapper, *, silent: bool = False) -> Iterator[OnProgress]:
-    """Show a bar for each step on a terminal, a line elsewhere, nothing if silent.
+    """Show a bar for each step on a terminal, a line elsewhere.
+
+    If `silent`, nothing is shown.
 
     The yielded function is thread-safe.
     """

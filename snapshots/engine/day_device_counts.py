@@ -47,7 +47,7 @@ class SeriesDevices:
 
     @property
     def series(self) -> Numbers:
-        """All series, in order."""
+        """Return all series, in order."""
         return self._series
 
     def changed_in(self, later: "SeriesDevices") -> Numbers:

@@ -154,12 +154,12 @@ class CellChange:
 
     @property
     def lost(self) -> int:
-        """The number of rows lost."""
+        """Return the number of rows lost."""
         return max(self.before - self.after, 0)
 
     @property
     def gained(self) -> int:
-        """The number of rows gained."""
+        """Return the number of rows gained."""
         return max(self.after - self.before, 0)
 
     @property
@@ -191,17 +191,17 @@ class Difference:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing differs."""
+        """Tell whether nothing differs."""
         return not (self.tables or self.devices or self.chunks or self.unlocated)
 
     @property
     def gained(self) -> int:
-        """The number of rows gained, by day and device."""
+        """Return the number of rows gained, by day and device."""
         return sum(change.gained for change in self.chunks)
 
     @property
     def lost(self) -> int:
-        """The number of rows lost, by day and device."""
+        """Return the number of rows lost, by day and device."""
         return sum(change.lost for change in self.chunks)
 
     def of_device(self, device_id: str) -> list[CellChange]:

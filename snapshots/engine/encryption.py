@@ -69,7 +69,7 @@ class MasterKeys:
 
     @property
     def current(self) -> str:
-        """The id of the master key that wraps."""
+        """Return the id of the master key that wraps."""
         return next(iter(self.keys))
 
     def wrap(self, name: str, data_key: bytes) -> bytes:

@@ -71,7 +71,7 @@ class Segment:
 
     @property
     def content(self) -> Bytes | None:
-        """The inline bytes; ValueError if they are not base64."""
+        """Return the inline bytes; ValueError if they are not base64."""
         return b64decode(self.inline, validate=True) if self.inline else None
 
 
@@ -135,12 +135,12 @@ class Manifest:
 
     @property
     def key(self) -> str:
-        """The name of the manifest's object in storage."""
+        """Return the name of the manifest's object in storage."""
         return manifest_key(self.project_id, self.snapshot_id)
 
     @property
     def mark(self) -> UUID:
-        """The name under which a main database knows the snapshot (`marks_since`).
+        """Return the name by which a main database knows it (`marks_since`).
 
         Derived from the content, because attempts at a snapshot share its id: a server that lost
         its last transactions may have the marks of an earlier one.
@@ -149,7 +149,7 @@ class Manifest:
 
     @property
     def table_rows(self) -> dict[str, int]:
-        """The number of rows by table."""
+        """Return the number of rows by table."""
         rows: dict[str, int] = {}
         for segment in self.segments:
             rows[segment.table] = rows.get(segment.table, 0) + segment.rows
@@ -157,12 +157,12 @@ class Manifest:
 
     @property
     def rows(self) -> int:
-        """The number of rows of all tables."""
+        """Return the number of rows of all tables."""
         return sum(segment.rows for segment in self.segments)
 
     @property
     def logical_bytes(self) -> int:
-        """The size of all rows before encoding, in bytes."""
+        """Return the size of all rows before encoding, in bytes."""
         return sum(segment.logical_bytes for segment in self.segments)
 
     @property
@@ -173,12 +173,12 @@ class Manifest:
 
     @property
     def stored_bytes(self) -> int:
-        """The size of all stored objects of the snapshot, each counted once."""
+        """Return the size of all stored objects, each counted once."""
         return sum(item.bytes for item in self.objects.values())
 
     @property
     def new_bytes(self) -> int:
-        """The size of the objects that this snapshot added."""
+        """Return the size of the objects that this snapshot added."""
         return sum(item.bytes for key, item in self.objects.items() if key in self.new_keys)
 
     def of(self, table: str) -> list[Segment]:

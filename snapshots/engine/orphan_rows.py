@@ -34,7 +34,7 @@ def drop_orphans(table: pa.Table, devices: SeriesDevices) -> tuple[pa.Table, dic
 def chunks_of_changed_series(
     connection: Connection, storage: Storage, base: Manifest, devices: SeriesDevices
 ) -> set[int]:
-    """Find chunks with rows of series that are gone, back, or another device's.
+    """Find chunks with rows of series that are gone, back or reassigned.
 
     Changing a series changes no row of the variables, so it leaves no mark; nor does a series that
     gives its device a lower number, under which the cells of its other series are then missed.
@@ -57,7 +57,7 @@ def chunks_of_changed_series(
 
 
 def _pairs_in(storage: Storage, segment: Segment) -> Iterable[tuple[int, str]]:
-    """Read series with their devices; DamagedSnapshotError if they are unusable."""
+    """Read series with their devices; DamagedSnapshotError if unusable."""
     rows = read_segment(storage, segment)
     check_columns(rows.column_names, ("id", "device_id"), segment.table)
     pairs = rows.select(["id", "device_id"])

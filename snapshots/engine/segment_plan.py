@@ -95,7 +95,7 @@ class Plan:
 
     @property
     def rows(self) -> int:
-        """The number of rows to read, as far as they were counted."""
+        """Return the number of rows to read, as far as they were counted."""
         return sum(part.rows for part in self.read)
 
 

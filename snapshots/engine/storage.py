@@ -79,7 +79,7 @@ class Storage:
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether objects are encrypted when they are put."""
+        """Tell whether objects are encrypted when they are put."""
         return self._cipher is not None
 
     def encrypted(self, cipher: "ProjectCipher") -> "Storage":
@@ -88,7 +88,7 @@ class Storage:
 
     @property
     def places(self) -> "Sequence[Storage]":
-        """The storages that an object may be read from, in this order."""
+        """List the storages that an object may be read from, in this order."""
         return (self,)
 
     def put(self, key: str, content: bytes) -> None:

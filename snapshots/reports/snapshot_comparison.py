@@ -84,7 +84,7 @@ def compare_with_now(
 
 
 def _find_base(project: Project, storage: Storage, mark: str) -> Manifest | None:
-    """Return the manifest with this `mark` of a good snapshot that still exists."""
+    """Return the manifest with this `mark`, if its snapshot is still good."""
     digest = UUID(mark).hex
     good = Snapshot.objects.good().filter(project=project, manifest_sha256__startswith=digest)
     try:

@@ -26,7 +26,7 @@ class Shortening:
 
     @property
     def answer(self) -> str:
-        """The answer with which an owner agrees to exactly this."""
+        """Return the answer with which an owner agrees to exactly this."""
         return f"{self.days}:{self.count}"
 
     def is_agreed(self, answer: str) -> bool:

@@ -21,7 +21,9 @@ WAIT = timedelta(minutes=1)
 
 @transaction.atomic
 def claim(snapshot_id: UUID) -> UUID | None:
-    """Claim a snapshot if its database server has room, and no other of its project is taken.
+    """Claim a snapshot if its server has room.
+
+    No other snapshot of its project may be under way.
 
     Returns:
         The ticket, or None if the snapshot is done, claimed by another worker, early, or must wait.
@@ -44,7 +46,7 @@ def claim(snapshot_id: UUID) -> UUID | None:
 
 
 def _has_other_under_way(snapshot_id: UUID) -> bool:
-    """Tell whether another snapshot of the project is being taken; lock the project.
+    """Tell whether another snapshot of the project runs; lock the project.
 
     One that is made up for may still be read when the next one is due. Both would forget the same
     marks of changes, and the later one would fail.

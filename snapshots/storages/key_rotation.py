@@ -53,7 +53,7 @@ class Rotated:
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing in it needs any other key than the first one."""
+        """Tell whether nothing in it needs any other key than the first one."""
         return not self.failed
 
 

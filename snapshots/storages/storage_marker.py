@@ -66,11 +66,11 @@ def check_storage(storage: Storage) -> None:
 
 @contextmanager
 def check_storage_on_missing() -> Iterator[None]:
-    """Check that the storage is the right one if an object is missing or damaged.
+    """Check the storage itself if an object is missing or damaged.
 
     An unmounted folder lacks everything, and a website at the storage's address answers each
-    request with a page, which says nothing about a snapshot. Can be used as a context manager or a
-    decorator.
+    request with a page: neither says anything about a snapshot. Can be used as a context manager or
+    a decorator.
 
     Raises:
         StorageError: it is the wrong one.

@@ -35,7 +35,7 @@ class StorageAddress:
 
     @property
     def place(self) -> str:
-        """The location without keys, the same for all spellings of a path."""
+        """Return the location without keys, the same for all spellings."""
         path = "" if self.path in ("", "/") else f"/{normpath(self.path).lstrip('/')}"
         place = f"{self.scheme}://{self.bucket}{path}"
         endpoint = self.parameters.get("endpoint", "")

@@ -101,7 +101,7 @@ def django_database(text: str) -> dict[str, object]:
 
 
 def _places(hosts: str, ports: str) -> str:
-    """Join hosts with their ports for a URL; a single port is that of all hosts."""
+    """Join hosts with their ports for a URL; a single port is for all."""
     names = hosts.split(",")
     numbers = ports.split(",")
     numbers = numbers * len(names) if len(numbers) == 1 else numbers
@@ -123,7 +123,7 @@ def _check_hosts(found: Parameters) -> None:
 
 
 def _check_once(text: str) -> None:
-    """Raise AddressError if a parameter is repeated; libpq would take the last."""
+    """Raise AddressError for a repeated parameter: libpq takes the last."""
     names = _names(text)
     if len(set(names)) != len(names):
         raise AddressError("One of its parameters is repeated.")

@@ -23,7 +23,9 @@ def base_url(text: str) -> str:
 
 
 def origin(text: str) -> str:
-    """Check an origin: scheme, host and optional port; `*.` may precede a domain.
+    """Check an origin: scheme, host and optional port.
+
+    `*.` may precede a domain.
 
     Raises:
         AddressError: it is not an origin.

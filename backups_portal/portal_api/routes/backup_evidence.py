@@ -28,7 +28,9 @@ class Days(Schema):
 def get_evidence(
     request: ApiRequest, slug: str, days: Annotated[Days, Query()]
 ) -> schemas.Evidence:
-    """Return the signed evidence of a period; without days, of the current quarter.
+    """Return the signed evidence of a period.
+
+    Without days, the period is the current quarter.
 
     It has what was backed up, proven, missed, restored and deleted, and who had access.
     """

@@ -33,7 +33,7 @@ def get_objectives(request: ApiRequest, slug: str) -> schemas.Objectives:
 def change_recovery_objectives(
     request: ApiRequest, slug: str, body: schemas.ObjectivesChange
 ) -> schemas.Objectives:
-    """Change the given objectives; null withdraws one, and those left out stay.
+    """Change the given objectives; null withdraws one, the others stay.
 
     One that cannot be met is saved; `warnings` says why it cannot.
     """

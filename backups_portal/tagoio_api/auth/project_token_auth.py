@@ -159,7 +159,7 @@ def _presented_in(environ: Mapping[str, Any]) -> str:
 
 
 def prefix_in(environ: Mapping[str, Any]) -> str:
-    """Return the prefix that a request's token names, known or not; "" if none."""
+    """Return the prefix in a request's token, known or not; "" if none."""
     match = TOKEN.fullmatch(_presented_in(environ))
     return match[1] if match else ""
 

@@ -72,7 +72,7 @@ def list_files(request: ApiRequest) -> Row:
     openapi_extra=example([{"filename": "plan.txt", "file": "aGVsbG8=", "public": False}]),
 )
 def upload(request: ApiRequest) -> object:
-    """Store `{filename, file: base64, public}` each, or take a step of an upload."""
+    """Store `{filename, file: base64, public}` each, or a step of an upload."""
     caller = request.auth
     if request.content_type == "multipart/form-data":
         return upload_in_parts(request, request.POST.dict(), request.FILES.get("file"))

@@ -112,7 +112,7 @@ def put_marker(connection: Connection, pk: uuid.UUID, line: JsonObject) -> None:
 
 
 def read_marker(connection: Connection, pk: uuid.UUID) -> JsonObject | None:
-    """Return what `put_marker` stored; None without a marker, {} if it was replaced."""
+    """Return what `put_marker` stored; None without it, {} if replaced."""
     if find_file(connection, marker_path(pk)) is None:
         return None
     with spool_file(connection, marker_path(pk)) as file:

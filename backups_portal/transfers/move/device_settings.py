@@ -102,7 +102,10 @@ def _settings(tags: list[list[str]], parameters: list[list[str]]) -> Settings:
 def read_sought(
     source: Connection, ids: Sequence[str], other_ids: Mapping[str, str]
 ) -> dict[str, Settings]:
-    """Read the settings that devices of the target should have, by their ids in the source.
+    """Read the settings that devices of the target should have.
+
+    Returns:
+        The settings by the device's id in the source.
 
     Args:
         other_ids: The target's ids of devices that have another one there; settings get these.
@@ -136,7 +139,7 @@ def by_key(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
 
 
 def changed_keys(sought: Sequence[Entry], there: Sequence[Entry]) -> list[str]:
-    """List the keys whose values differ in the target; their order does not matter."""
+    """List the keys whose values differ in the target, not just in order."""
     known = by_key(there)
     return [
         key

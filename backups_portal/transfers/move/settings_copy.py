@@ -61,7 +61,7 @@ NOTE = f"""WITH device_parameter AS (SELECT * FROM device_parameter WHERE id = A
 
 
 def lock_settings(target: Connection, ids: Sequence[str]) -> list[str]:
-    """Keep the settings of devices from being edited until the transaction ends.
+    """Lock the settings of devices until the transaction ends.
 
     Returns:
         The ids of the locked parameters; others may be added meanwhile.
@@ -73,7 +73,9 @@ def lock_settings(target: Connection, ids: Sequence[str]) -> list[str]:
 def bring_back_settings(
     work: Placing, pairs: Sequence[tuple[str, str]], on_batch: Callable[[], None]
 ) -> None:
-    """Give devices of the target the settings of the source, in batches of one transaction each.
+    """Give devices of the target the settings of the source, in batches.
+
+    Each batch is one transaction.
 
     Devices that an earlier attempt has changed are skipped, even if they were edited since.
 
@@ -142,7 +144,7 @@ class Edits:
             self._add_parameters(target, wanted[key], found.get(key, []))
 
     def _add_parameters(self, device: str, wanted: list[Entry], found: list[Entry]) -> None:
-        """Keep parameters with right values, and give missing values to the others."""
+        """Keep parameters with right values; give missing values to others."""
         missing = _without(wanted, found)
         wrong = _without(found, wanted)
         # By id first: if a key repeats, the same parameter gets its value back.

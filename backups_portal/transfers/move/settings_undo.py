@@ -45,7 +45,9 @@ def undo_settings(
     on_batch: Callable[[], None],
     guard: StepGuard,
 ) -> None:
-    """Put settings back, in batches of one transaction with their rows of the ledger.
+    """Put settings back, in batches.
+
+    Each batch is one transaction with its rows of the ledger.
 
     Args:
         done, on_batch, guard: As in `undo`.

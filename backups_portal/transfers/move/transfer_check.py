@@ -66,7 +66,7 @@ def compare(target: Connection, plan: Plan, side: Side, *, transfer: str) -> lis
 def compare_settings(
     source: Connection, target: Connection, plan: Plan, *, transfer: str
 ) -> SettingsChanges:
-    """Compare tags and parameters of every device that was there; tell which were changed."""
+    """Compare tags and parameters of every device that was there."""
     devices, other_ids = plan.there, plan.renamed()
     changed = read_changes(source, target, transfer, devices, other_ids)
     left = find_changes(source, target, devices, other_ids)

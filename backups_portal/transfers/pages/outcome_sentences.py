@@ -102,7 +102,7 @@ def chosen_devices(chosen: Sequence[str] | None, lines: Sequence[JsonObject]) ->
 
 
 def change_text(change: JsonObject) -> str:
-    """Say what becomes of a tag or parameter, with its values before and after.
+    """Say what becomes of a tag or parameter: its values before and after.
 
     Args:
         change: As of `move/device_settings.py`.
