@@ -20,7 +20,7 @@ from django.views.generic import View
 RECENT = timedelta(minutes=15)
 # A form that was shown can be sent for this long.
 FILLING_IN = timedelta(hours=1)
-NOTHING_DONE = "Nothing was done yet. Confirm that it's you, then do it again."
+NOTHING_DONE = "Nothing has been done yet. Confirm that it's you, then do it again."
 
 
 def is_recent(request: HttpRequest, within: timedelta) -> bool:

@@ -66,7 +66,7 @@ def test_a_browser_left_open_is_asked_and_led_back(
     page = client.get(asked["Location"]).content.decode()
     assert f'name="next" value="{url}"' in page
     # The page that follows would look as if the form had been sent.
-    assert ("Nothing was done yet." in page) == (method == "post")
+    assert ("Nothing has been done yet." in page) == (method == "post")
 
     wrong = client.post(question.path, {"password": "wrong", "next": url})
     assert wrong.status_code == 400

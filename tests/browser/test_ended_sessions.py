@@ -56,7 +56,7 @@ def test_what_was_typed_outlives_the_question_for_the_password(enter: Enter, sce
     browser.cookies[settings.SESSION_COOKIE_NAME] = key
     factories.age_sign_in(browser, timedelta(hours=2))
     page.get_by_role("button", name="Create project from backup").click()
-    expect(page.get_by_text("Nothing was done yet.")).to_be_visible()
+    expect(page.get_by_text("Nothing has been done yet.")).to_be_visible()
     # A typing error first.
     for password in ("wrong", factories.PASSWORD):
         page.get_by_label("Password").fill(password)
