@@ -74,7 +74,7 @@ class Command(OperatorCommand):
                 f"{count(found - away, 'backup')} read, {bad} of them not as recorded"
             )
         total = count(found, "backup")
-        lost = f"{bad} of {total} cannot be restored from there." if bad else ""
+        lost = f"{bad} of {total} cannot be restored from this storage." if bad else ""
         unknown = f"{away} of {total} could not be read." if away else ""
         if bad or away:
             raise CommandError(f"{lost} {unknown}".strip())
