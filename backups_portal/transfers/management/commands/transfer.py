@@ -107,7 +107,7 @@ class Command(OperatorCommand):
         elif options["csv"]:
             self.stdout.write("".join(report_csv(transfer)), ending="")
         elif transfer.state == Transfer.State.READY:
-            self.stdout.write(f"Nothing was moved yet. To move: --continue {transfer.pk}")
+            self.stdout.write(f"Nothing has been moved yet. To move: --continue {transfer.pk}")
         elif transfer.state == Transfer.State.UNDONE:
             undone = transfer.report["undone"]
             self.stdout.write(
