@@ -69,7 +69,7 @@ def target_of(server: DatabaseServer, prefix: str) -> Target:
 
 
 def drop_build(server: DatabaseServer | None, prefix: str) -> bool:
-    """Drop an attempt's database, but never a project's; tell if it is gone."""
+    """Drop an attempt's database, but never a project's; tell if none is left."""
     if server is None or server.removed_at or not prefix:
         return True
     if Project.objects.filter(prefix=prefix).exists():

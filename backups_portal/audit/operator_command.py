@@ -60,8 +60,13 @@ class OperatorCommand(ByOperator):
 def continued_by_workers(what: str) -> Iterator[None]:
     """Say, if Ctrl-C ends the command, that a worker continues its work.
 
+    The work's row stays, and its lease expires.
+
     Args:
-        what: The work, as the beginning of a sentence: its row stays, and its lease expires.
+        what: The work, as the beginning of a sentence.
+
+    Raises:
+        CommandError: Ctrl-C was pressed.
     """
     try:
         yield

@@ -21,7 +21,7 @@ def run_forked(work: Callable[[], None]) -> None:
     If forking is not safe, as on macOS, it runs in this process.
 
     Raises:
-        DemoError: the work raised it, or its process died.
+        DemoError: the work raised it, the disk or a database failed, or its process died.
     """
     if sys.platform != "linux":
         with _explained():

@@ -32,6 +32,7 @@ def server_url(server: DatabaseServer) -> str:
 
     Raises:
         ServerDownError: the server was removed, with its address.
+        DecryptionError: the installation key is not the one that sealed the address.
     """
     if server.removed_at:
         raise ServerDownError("The database server was removed.")

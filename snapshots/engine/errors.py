@@ -43,7 +43,7 @@ class ExistingObjectError(StorageError):
 
 
 class EncryptionError(EngineError):
-    """An object cannot be decrypted: its key is missing, wrong or was changed."""
+    """An object cannot be decrypted: its key is missing, wrong or changed."""
 
     cause = Cause.ENCRYPTION_KEY
 

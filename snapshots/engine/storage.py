@@ -135,8 +135,9 @@ class Storage:
 
         Raises:
             MissingObjectError: the object does not exist.
-            EncryptionError: its key is missing, wrong or was changed.
-            DamagedSnapshotError: its bytes were changed, which encryption shows.
+            EncryptionError: it cannot be decrypted, or should be encrypted and is not.
+            DamagedSnapshotError: its bytes were changed, which encryption shows, or are too many.
+            StorageError: it cannot be read.
         """
         stored = self.get_stored(key)
         if self._cipher:
@@ -168,7 +169,9 @@ class Storage:
         """Return the object's stored bytes, encrypted or not.
 
         Raises:
+            MissingObjectError: the object does not exist.
             DamagedSnapshotError: it has the name of a manifest, but is too large to be one.
+            StorageError: it cannot be read.
         """
         found = self._find(key)
         if is_manifest(key) and found.meta["size"] > MAX_MANIFEST_BYTES:

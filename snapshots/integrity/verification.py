@@ -79,7 +79,8 @@ def verify(
         seen: Keys of the project's objects that were checked already; is added to.
 
     Raises:
-        EngineError: something is missing or was changed; the message says what.
+        EngineError: something is missing or was changed, or the storage is away or the wrong one;
+            the message says what.
     """
     return _verify(snapshot_storage(), snapshot, on_progress, seen)
 
@@ -90,7 +91,8 @@ def verify_copy(
     """Verify a copy; mark a damaged one as failed, so that it is copied again.
 
     Raises:
-        EngineError: something is missing or was changed; the message says what.
+        EngineError: something is missing or was changed, or the storage is away or the wrong one;
+            the message says what.
     """
     storage = right_copy_storage()
     copied = SnapshotCopy.objects.filter(pk=snapshot.pk, state=SnapshotCopy.State.COPIED)

@@ -20,7 +20,7 @@ def current_database(project: Project) -> Iterator[Connection]:
     """Open the main database of a project for a page.
 
     Raises:
-        SourceError: it does not answer in time.
+        SourceError: it does not answer in time, or refuses; also for the caller's own queries.
     """
     settings = {"statement_timeout": str(STATEMENT_MS)}
     with (

@@ -122,6 +122,8 @@ def import_file(
     Raises:
         TransferRefusedError: the file is unreadable or too large, the device does not exist, or it
             has no room for so many records.
+        TurnTakenError: it has waited too long for a transfer.
+        psycopg.errors.LockNotAvailable: it has waited too long for another session.
     """
     if file.seek(0, io.SEEK_END) > MAX_BYTES:
         raise TransferRefusedError(f"The file is larger than {MAX_BYTES / 1e6:g} MB.", field="file")
