@@ -6,5 +6,5 @@ class DemoError(Exception):
 
 
 def system_error(error: OSError) -> str:
-    """Explain a full disk or another user's file, for example."""
+    """Name the file and the reason, such as a full disk."""
     return f"{error.filename or 'the system'}: {error.strerror or error}"

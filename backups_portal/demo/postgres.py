@@ -139,7 +139,7 @@ def start_postgres(
 
 
 def _forget_other_servers() -> None:
-    """Remove libpq's variables, which complete or override an address."""
+    """Remove libpq's environment variables, which would change an address."""
     for name in list(os.environ):
         # PGSSLMODE or PGSERVICE, for example, may be set for another server.
         if name.startswith("PG"):

@@ -4,8 +4,9 @@ An import and a batch of a move look up what the database has, and then store th
 time, both would store the same records. An import during an undo would skip records that the undo
 is about to remove.
 
-Batches do not wait for each other, nor do imports into different devices. Locks in PostgreSQL are
-either shared or not: an import takes one of several, by its device; batches and undos share all.
+Batches do not wait for each other, and imports into different devices rarely do. Locks in
+PostgreSQL are either shared or not: an import takes one of several, by its device; batches and
+undos share all.
 """
 
 import psycopg

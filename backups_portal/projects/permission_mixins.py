@@ -18,7 +18,8 @@ from backups_portal.projects.models import Membership, Project
 
 log = get_logger(__name__)
 
-# How many refusals of an account are recorded an hour per project; unknown ones count as one.
+# How many refusals of an account are recorded per hour and project; projects that do not exist
+# count as one.
 REFUSED = Limit("access-refused", 20, 60 * 60)
 
 

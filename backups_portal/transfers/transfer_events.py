@@ -6,7 +6,7 @@ from backups_portal.transfers.models import Transfer
 
 
 def ending(work: str, state: str) -> str:
-    """Return the action that records in which state work has ended."""
+    """Return the audit action for work that has ended in a state."""
     is_undo = (work, state) == (Transfer.Work.UNDO, Transfer.State.CANCELLED)
     return "transfer.undo_cancelled" if is_undo else f"transfer.{state}"
 
