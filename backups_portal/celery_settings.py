@@ -79,8 +79,8 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(minutes=15),
         "options": {"expires": 14 * 60},
     },
-    "nightly": {"task": "backups_portal.ops.tasks.begin_sweep", "schedule": timedelta(hours=6)},
-    "nightly-copies": {
+    "sweep": {"task": "backups_portal.ops.tasks.begin_sweep", "schedule": timedelta(hours=6)},
+    "sweep-copies": {
         "task": "backups_portal.ops.tasks.clean_copies",
         "schedule": timedelta(hours=6),
     },

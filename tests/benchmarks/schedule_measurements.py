@@ -170,7 +170,7 @@ def measure_retention(samples: Samples, projects: int) -> None:
 
 
 def measure_sweep(samples: Samples) -> None:
-    """Sweep all projects that have snapshots one by one, as the nightly sweep does."""
+    """Sweep all projects that have snapshots one by one, as the sweep does."""
     stored = Snapshot.objects.completed().filter(project__name__startswith="Bulk ")
     after = stored.latest("taken_at").taken_at + timedelta(days=1)
     storage = generated.GeneratedStorage(SNAPSHOT_DAYS, after)

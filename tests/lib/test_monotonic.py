@@ -16,7 +16,7 @@ from backups_portal.celery import app
 HOUR = 3600.0
 ENTRIES = {
     "tick": {"task": "tick", "schedule": 60.0},
-    "nightly": {"task": "sweep", "schedule": timedelta(hours=6)},
+    "sweep": {"task": "sweep", "schedule": timedelta(hours=6)},
 }
 
 

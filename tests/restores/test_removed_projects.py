@@ -72,7 +72,7 @@ def test_after_the_grace_period_nothing_is_left_but_what_was_restored(
     assert {"project.removed", "project.data_removed"} <= set(actions)
 
 
-def test_it_is_removed_once_and_by_the_nightly_sweep(
+def test_it_is_removed_once_and_by_the_sweep(
     project: Project, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = end(project)
