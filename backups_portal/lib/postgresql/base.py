@@ -11,6 +11,8 @@ from django.db.backends.postgresql import base, features
 
 from backups_portal.lib.pgsession import OLDEST, settling_statements
 
+UTF8 = "TEMPLATE template0 ENCODING 'UTF8'"
+
 
 class DatabaseFeatures(features.DatabaseFeatures):
     """The portal's requirements of a server; Django itself supports older ones."""
@@ -65,13 +67,11 @@ def check_encoding(*, databases: Sequence[str] | None = None, **_: object) -> li
         except DatabaseError:
             continue
         if found != "UTF8":
-            sentence = (
-                f"The portal's own database has the encoding {found}. Create it with "
-                "TEMPLATE template0 ENCODING 'UTF8'."
-            )
+            sentence = f"The portal's own database has the encoding {found}."
             if is_in_use:
-                return [checks.Warning(sentence, id="postgresql.W003")]
-            return [Error(sentence, id="postgresql.E003")]
+                advice = f"Dump it, and restore it into one created with {UTF8}."
+                return [checks.Warning(f"{sentence} {advice}", id="postgresql.W003")]
+            return [Error(f"{sentence} Create it with {UTF8}.", id="postgresql.E003")]
     return []
 
 
