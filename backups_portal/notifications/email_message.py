@@ -23,7 +23,7 @@ def send_email(delivery: Delivery, chosen: NotificationSettings) -> None:
     account, project = delivery.account, delivery.project
     owners = Membership.objects.filter(role=Membership.Role.OWNER, account__is_active=True)
     if account is None or not owners.filter(project=project, account=account).exists():
-        raise UnwantedError("The account no longer owns this project.")
+        raise UnwantedError("The account no longer owns this project, or is closed.")
     if not can_send():
         raise UnwantedError("This portal no longer sends e-mail.")
     if delivery.kind == Kind.DIGEST:

@@ -122,8 +122,8 @@ def _check_inviter(invitation: Invitation) -> None:
         hold_right(invitation.invited_by, Permission.MANAGE_PROJECT, invitation.project)
     except RightLostError as error:
         raise MembersRefusedError(
-            f"{invitation.invited_by} no longer owns {invitation.project}, so this invitation is "
-            "void. Ask another owner for a new one."
+            f"{invitation.invited_by} can no longer admit members to {invitation.project}, so this "
+            "invitation is void. Ask another owner for a new one."
         ) from error
 
 

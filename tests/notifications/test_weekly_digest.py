@@ -204,7 +204,10 @@ class TestWho:
     ) -> None:
         made = self.queue()
         Membership.objects.update(role="collaborator")
-        assert self.outcome(made) == (State.DROPPED, "The account no longer owns this project.")
+        assert self.outcome(made) == (
+            State.DROPPED,
+            "The account no longer owns this project, or is closed.",
+        )
         assert letters.messages == []
 
     def test_not_who_turned_it_off_meanwhile(
