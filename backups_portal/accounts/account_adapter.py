@@ -196,10 +196,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return False
 
     def is_safe_url(self, url: str) -> bool:
-        """Tell whether an address is on this portal.
-
-        Other trusted hosts do not count.
-        """
+        """Tell whether an address is on this portal; trusted hosts do not count."""
         return url_has_allowed_host_and_scheme(
             url, {self.request.get_host()}, require_https=self.request.is_secure()
         )

@@ -29,11 +29,7 @@ RESET = Limit("reset", 3, 60 * 60)
 
 
 def take_sign_in(email: str) -> int:
-    """Count a sign-in.
-
-    Returns:
-        0, or the seconds until the password may be checked.
-    """
+    """Count a sign-in; return 0, or the seconds until it may be checked."""
     name, where = attempts_key(email), neighbourhood(client_address())
     return (
         _take(SIGN_IN, f"{name} {where}", email)
