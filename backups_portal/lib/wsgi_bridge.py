@@ -9,7 +9,7 @@ read slowly do not hold up others.
 import asyncio
 import io
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -139,10 +139,9 @@ class Bridge:
             )
 
     async def _serve(self, environ: dict[str, Any], client: Client, answer: Answer) -> None:
-        length = _length(environ)
-        is_small = length is not None and length <= GATHERED_BYTES
+        is_small = is_gathered(environ)
         if is_small:
-            environ["wsgi.input"] = io.BytesIO(await client.read_all(length or 0))
+            environ["wsgi.input"] = io.BytesIO(await client.read_all(_length(environ) or 0))
         else:
             environ["wsgi.input"] = io.BufferedReader(
                 _Arriving(self, client, answer.slot), PIECE_BYTES
@@ -312,7 +311,13 @@ async def _send_whole(client: Client, answer: Answer, method: str) -> None:
     await client.end(body[last:])
 
 
-def _length(environ: dict[str, Any]) -> int | None:
+def is_gathered(environ: Mapping[str, Any]) -> bool:
+    """Tell whether a request's body is in memory before a thread begins."""
+    length = _length(environ)
+    return length is not None and length <= GATHERED_BYTES
+
+
+def _length(environ: Mapping[str, Any]) -> int | None:
     """Return the declared length of a body, or None for a chunked one."""
     if "HTTP_TRANSFER_ENCODING" in environ:
         return None

@@ -23,6 +23,7 @@ from backups_portal.lib.access_log import masked
 from backups_portal.lib.client_address import client_address, neighbourhood
 from backups_portal.lib.crypto import Keyring
 from backups_portal.lib.limits import Limit
+from backups_portal.lib.wsgi_bridge import is_gathered
 from backups_portal.projectdb.tokens import RIGHTS, TokenIdentity, find_token, note_use
 from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.models import Project
@@ -36,6 +37,10 @@ TOKEN = re.compile(
     r"(?:[pa]-)?([0-9a-f]{8})-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{10}(?:..)?"
 )
 BEARER = re.compile(r"^\s*bearer ", re.IGNORECASE)
+# The addresses that use a project without a token; those of files name its profile.
+OPEN = re.compile(
+    r"/+(?:file/+(?P<profile>[^/]*)|(?:shared|backups|scripts)/|account/+(?:login|profile/+token)/*$)"
+)
 # Every header in which clients and their documentation send a token; the SDKs use the first one.
 HEADERS = (
     *("HTTP_TOKEN", "HTTP_AUTHORIZATION", "HTTP_PROFILE_TOKEN", "HTTP_ACCOUNT_TOKEN"),
@@ -158,8 +163,14 @@ def _presented_in(environ: Mapping[str, Any]) -> str:
     return BEARER.sub("", found or QueryDict(query).get("token") or "").strip()
 
 
-def prefix_in(environ: Mapping[str, Any]) -> str:
-    """Return the prefix in a request's token, known or not; "" if none."""
+def tenant_in(environ: Mapping[str, Any]) -> str:
+    """Name the project that a request uses; "" if it is not clear yet.
+
+    Where no token is needed, nobody checks it, and it may name a project that the sender only wants
+    to keep busy. Larger bodies need one everywhere, see large_bodies.py.
+    """
+    if is_gathered(environ) and (found := OPEN.match(environ["PATH_INFO"])):
+        return found["profile"] or ""
     match = TOKEN.fullmatch(_presented_in(environ))
     return match[1] if match else ""
 

@@ -13,7 +13,7 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import InputStreamExhausted, MultiPartParserError
 
-from backups_portal.lib.wsgi_bridge import GATHERED_BYTES
+from backups_portal.lib.wsgi_bridge import is_gathered
 from backups_portal.tagoio_api.auth.project_token_auth import is_known, note_refusal
 from backups_portal.tagoio_api.envelope import DENIED, failure
 
@@ -35,7 +35,7 @@ def read_large_body(request: HttpRequest) -> HttpRequest | HttpResponse:
     comes_in_chunks = "HTTP_TRANSFER_ENCODING" in request.META
     if body_bytes(request) > settings.API_MAX_BODY_BYTES:
         return too_large()
-    if not comes_in_chunks and body_bytes(request) <= GATHERED_BYTES:
+    if is_gathered(request.META):
         return request
     if not is_known(request):
         note_refusal(request)

@@ -15,7 +15,9 @@ from backups_portal.projectdb.tokens import TokenGrant, create_token
 from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.models import Project
 from backups_portal.tagoio_api import connection_pools
+from backups_portal.tagoio_api.api import api as served
 from backups_portal.tagoio_api.auth import project_lookup
+from backups_portal.tagoio_api.auth.project_token_auth import tenant_in
 from tests.projectdatabases import Connection, Target, open_database
 from tests.tagoio_api.conftest import Api, Sensor, api_of
 
@@ -47,6 +49,20 @@ def test_a_token_acts_on_its_own_project_and_on_no_other(
     assert other.call("GET", f"/device/token/{sensor.device_id}")[0] == 404
     assert other.call("DELETE", f"/device/token/{sensor.token}")[0] == 404
     assert api.get(f"/device/{sensor.device_id}")["name"] == "Sensor"
+
+
+def test_where_no_token_is_needed_it_occupies_no_project() -> None:
+    token = {"HTTP_TOKEN": "p-12345678-0000-4000-8000-0000000000"}
+    for path, operations in served.get_openapi_schema(path_prefix="")["paths"].items():
+        for method, operation in operations.items():
+            environ = {"REQUEST_METHOD": method.upper(), "PATH_INFO": path, **token}
+            is_checked = "security" in operation or path == "/status"
+            assert (tenant_in(environ) == "12345678") is is_checked, path
+            # These are read for known callers only.
+            for large in ({"CONTENT_LENGTH": "300000"}, {"HTTP_TRANSFER_ENCODING": "chunked"}):
+                assert tenant_in({**environ, **large}) == "12345678"
+    for path in ("//file//ab/c", "/shared/x/", "/account//login/", "/account/profile/token"):
+        assert tenant_in({"PATH_INFO": path, **token}) != "12345678"
 
 
 def test_tokens_from_before_are_two_longer_and_go_on_working(
