@@ -25,6 +25,8 @@ PASSWORD_AGAIN = Limit("password-again", 5, QUARTER)
 DOWNLOAD = Limit("download", 10, QUARTER)
 # Audit events per address: passkeys cannot be guessed, but nonsense must not fill the log.
 PASSKEY_TOLD = Limit("passkey-told", 5, QUARTER)
+# The same for answers of single sign-on, which anybody can make up; an office shares an address.
+SSO_TOLD = Limit("single-sign-on-told", 20, QUARTER)
 RESET = Limit("reset", 3, 60 * 60)
 
 

@@ -35,8 +35,10 @@ from django.views.decorators.http import require_safe
 from requests import RequestException, Response, Session, TooManyRedirects
 
 from backups_portal.accounts.models import Account
+from backups_portal.accounts.sign_in_limits import SSO_TOLD
 from backups_portal.audit.recorder import record
 from backups_portal.lib.circuit_breaker import SilentError, unless_silent
+from backups_portal.lib.client_address import client_address, neighbourhood
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.loggers import get_logger
 from backups_portal.sign_in_settings import PROVIDER
@@ -257,7 +259,9 @@ def _away(request: HttpRequest, error: Exception) -> HttpResponse:
 
 
 def _refuse(request: HttpRequest, why: str, text: str = "", email: str = "") -> HttpResponse:
-    details = {"by": "single sign-on", "reason": why}
-    record(action="session.refused", actor=None, subject=email, details=details)
+    log.warning("single sign-on refused: %s", why)
+    if not SSO_TOLD.take(neighbourhood(client_address())):
+        details = {"by": "single sign-on", "reason": why}
+        record(action="session.refused", actor=None, subject=email, details=details)
     messages.error(request, text or "You weren't signed in. Start again.")
     return redirect("account_login")

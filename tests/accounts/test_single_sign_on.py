@@ -13,6 +13,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
+from backups_portal.accounts.sign_in_limits import SSO_TOLD
 from backups_portal.audit.models import AuditEvent
 from backups_portal.lib import circuit_breaker
 from tests import factories
@@ -179,6 +180,13 @@ def test_an_answer_that_was_changed(
     back = urlsplit(provider.sends_back(client, "42"))
     query = {**{key: one[0] for key, one in parse_qs(back.query).items()}, name: value}
     refused(client.get(back.path, query), client)
+
+
+def test_made_up_answers_fill_no_log(provider: Provider, account: Account) -> None:
+    for number in range(30):
+        answer = Client().get("/sign-in/single/back/", {"state": f"made-up-{number}"})
+        assert answer["Location"] == "/sign-in/"
+    assert AuditEvent.objects.count() == SSO_TOLD.tries == 20
 
 
 def test_an_answer_counts_once_and_in_the_browser_that_asked(
