@@ -80,6 +80,14 @@ def find_file(connection: Connection, path: str) -> File | None:
         return cursor.execute(f"SELECT {COLUMNS} FROM file WHERE path = %s", [path]).fetchone()  # noqa: S608
 
 
+def read_start(connection: Connection, path: str, most: int) -> bytes | None:
+    """Return the first `most` bytes of a file; None if there is none."""
+    row = connection.execute(
+        "SELECT substring(content FOR %s) FROM file WHERE path = %s", [most, path]
+    ).fetchone()
+    return bytes(row[0]) if row else None
+
+
 def spool_file(connection: Connection, path: str) -> IO[bytes]:
     """Copy the content of a file to this machine's disk, a slice at a time.
 
@@ -87,9 +95,13 @@ def spool_file(connection: Connection, path: str) -> IO[bytes]:
         A file for the caller to close; empty if the stored one is gone.
     """
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-    while not _copy_content(connection, path, file):
+    if not _copy_content(connection, path, file):
         file.seek(0)
         file.truncate()
+        # SQL could replace it again and again, and keep this going for hours.
+        with connection.transaction():
+            connection.execute("SELECT FROM file WHERE path = %s FOR SHARE", [path])
+            _copy_content(connection, path, file)
     file.seek(0)
     return file
 

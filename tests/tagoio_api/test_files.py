@@ -2,6 +2,7 @@
 
 import io
 import os
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from backups_portal.projectdb import files, upload_parts
 from backups_portal.projectdb.files import ANYTHING, put_file, spool_file
+from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
 from tests.projectdatabases import Connection
 from tests.tagoio_api.conftest import Api, api_of
@@ -72,6 +74,30 @@ def test_a_file_that_is_replaced_while_it_is_read_comes_from_one_upload(
     monkeypatch.setattr(database, "execute", meanwhile)
     with spool_file(database, "map") as file:
         assert file.read() == (after or b"")
+
+
+def test_a_file_that_is_replaced_all_the_time_is_read_in_the_end(
+    database: Connection, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "SLICE", 1_000)
+    put_file(database, path="map", content=bytes(3_500))
+    database.commit()
+    execute, reads = database.execute, 0
+    with psycopg.connect(project_dsn(project), autocommit=True) as owner:
+        owner.execute("SET lock_timeout = '50ms'")
+
+        def meanwhile(query: str, *values: Any) -> Any:
+            nonlocal reads
+            reads += 1
+            assert reads < 50
+            found = execute(query, *values)
+            with suppress(psycopg.errors.LockNotAvailable):
+                owner.execute("UPDATE file SET updated_at = clock_timestamp()")
+            return found
+
+        monkeypatch.setattr(database, "execute", meanwhile)
+        with spool_file(database, "map") as file:
+            assert file.read() == bytes(3_500)
 
 
 def test_an_empty_file_comes_empty(api: Api, database: Connection) -> None:

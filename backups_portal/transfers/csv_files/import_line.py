@@ -27,7 +27,7 @@ from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.leased_job import Heartbeat, LeasedJob, back_off
 from backups_portal.lib.leases import LeaseLostError, LeaseQuerySet
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projectdb.files import WAITING, delete_files, find_file, put_file, spool_file
+from backups_portal.projectdb.files import WAITING, delete_files, put_file, read_start
 from backups_portal.projects.access import RightLostError
 from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
@@ -113,15 +113,15 @@ def put_marker(connection: Connection, pk: uuid.UUID, line: JsonObject) -> None:
 
 def read_marker(connection: Connection, pk: uuid.UUID) -> JsonObject | None:
     """Return what `put_marker` stored; None without it, {} if replaced."""
-    if find_file(connection, marker_path(pk)) is None:
+    content = read_start(connection, marker_path(pk), MAX_MARKER_BYTES)
+    if content is None:
         return None
-    with spool_file(connection, marker_path(pk)) as file:
-        try:
-            line = dict(json.loads(file.read(MAX_MARKER_BYTES)))
-        except (TypeError, ValueError, RecursionError):
-            return {}
-    seal = str(line.pop(SEAL, ""))
-    return line if constant_time_compare(seal, _seal(pk, line)) else {}
+    try:
+        line = dict(json.loads(content))
+        seal = str(line.pop(SEAL, ""))
+        return line if constant_time_compare(seal, _seal(pk, line)) else {}
+    except (TypeError, ValueError, RecursionError):
+        return {}
 
 
 def _seal(pk: uuid.UUID, line: JsonObject) -> str:

@@ -119,8 +119,9 @@ def test_the_line_of_a_command_names_its_operator(live: Project, owner: Account)
         '{"account": null, "operator": "root", "subject": "Car", "counts": {}}',
         '{"account": null, "operator": "", "subject": "", "counts": {"system_user": "root"}}',
         *("[1]", '{"seal": 1}', "[" * 100_000, "no JSON"),
+        *('{"seal": "\\ud800"}', '[[1, 2], ["a", 3]]'),
     ],
-    ids=["account", "operator", "counts", "list", "seal", "deep", "text"],
+    ids=["account", "operator", "counts", "list", "seal", "deep", "text", "surrogate", "keys"],
 )
 def test_sql_of_the_owner_writes_no_line(live: Project, owner: Account, content: str) -> None:
     work = partial(die_between_the_commits, partial(bring_in, live, owner))
