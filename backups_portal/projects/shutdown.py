@@ -6,6 +6,7 @@ from django.utils import timezone
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
 from backups_portal.billing.charge_ledger import current_quote, start_running, stop_running
+from backups_portal.lib.db_time import database_now
 from backups_portal.projects.access import Permission, hold_right
 from backups_portal.projects.errors import ShutDownRefusedError
 from backups_portal.projects.models import MainDatabase, Project
@@ -34,7 +35,8 @@ def shut_down(*, project: Project, actor: Account, typed_name: str) -> Project:
     if row.state == Project.State.SHUT_DOWN:
         return row
     now = timezone.now()
-    row.state, row.shut_down_at = Project.State.SHUT_DOWN, now
+    # By a clock that runs behind, the grace period would be over at once.
+    row.state, row.shut_down_at = Project.State.SHUT_DOWN, max(now, database_now())
     row.save(update_fields=["state", "shut_down_at"])
     MainDatabase.objects.filter(project=row).update(next_snapshot_at=None)
     stop_running(project=row, at=now)

@@ -13,6 +13,7 @@ from django.utils import timezone
 from backups_portal.lib.db_time import database_now
 from backups_portal.ops.tasks import sweep, tick
 from backups_portal.projects.models import MainDatabase, Project
+from backups_portal.projects.shutdown import shut_down
 from snapshots.models import Snapshot
 from snapshots.schedule.concurrency import claim
 from tests.factories import make_project_row, make_snapshot
@@ -57,6 +58,16 @@ def test_a_clock_that_runs_ahead_removes_nothing(
     over.refresh_from_db()
     assert over.state == Project.State.SHUT_DOWN
     assert "clocks of this machine and of the portal's database differ" in caplog.text
+
+
+def test_a_clock_that_runs_behind_ends_no_grace_period(monkeypatch: pytest.MonkeyPatch) -> None:
+    project, now = make_project_row(), timezone.now()
+    with monkeypatch.context() as patch:
+        patch.setattr(timezone, "now", lambda: now - timedelta(days=365))
+        shut_down(project=project, actor=project.created_by, typed_name=project.name)
+    sweep()
+    project.refresh_from_db()
+    assert project.state == Project.State.SHUT_DOWN
 
 
 @pytest.mark.parametrize("schedule", [tick, lambda: call_command("run_schedule")])
