@@ -20,7 +20,7 @@ from backups_portal.projectdb.files import find_file, put_file, spool_file
 from backups_portal.projects.models import DatabaseServer, Project
 from backups_portal.transfers.csv_files import csv_job
 from backups_portal.transfers.csv_files.csv_job import MAX_ATTEMPTS, RETRY_MINUTES, TRIED_AGAIN
-from backups_portal.transfers.csv_files.import_line import put_marker
+from backups_portal.transfers.csv_files.import_line import marker_path, put_marker
 from backups_portal.transfers.models import CsvRequest
 from backups_portal.transfers.tasks import run_csv as task
 from tests.transfers.projects import DEVICE, count_rows, open_project, run_csv
@@ -297,6 +297,16 @@ class TestAway:
         )
         csv_job.run_csv(request_row.pk)
         assert said(backup) == f"It was interrupted {MAX_ATTEMPTS} times.\n"
+        assert (count_rows(backup), CsvRequest.objects.count()) == (10, 0)
+
+    def test_a_marker_of_the_owners_sql_does_not_keep_it_from_being_given_up(
+        self, backup: Project, request_row: CsvRequest
+    ) -> None:
+        with open_project(backup) as database:
+            forged = b'[[1, 2], ["a", 3]]'
+            put_file(database, path=marker_path(request_row.pk), content=forged)
+        CsvRequest.objects.update(attempts=MAX_ATTEMPTS)
+        csv_job.run_csv(request_row.pk)
         assert (count_rows(backup), CsvRequest.objects.count()) == (10, 0)
 
 
