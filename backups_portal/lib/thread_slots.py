@@ -4,29 +4,33 @@ A tenant whose requests all wait for something slow would otherwise take every t
 """
 
 import asyncio
+from contextlib import ExitStack
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 
-class Limit(NamedTuple):
-    """A place within a tenant's limit and within the server's."""
+class Limit:
+    """A place within several limits.
 
-    own: asyncio.Semaphore
-    shared: asyncio.Semaphore
+    Args:
+        semaphores: In the order in which they are acquired: a tenant's before the server's.
+    """
+
+    def __init__(self, *semaphores: asyncio.Semaphore) -> None:
+        self.semaphores = semaphores
 
     async def acquire(self) -> None:
-        """Wait without a thread for the tenant's limit, then for the server's."""
-        await self.own.acquire()
-        try:
-            await self.shared.acquire()
-        except BaseException:
-            self.own.release()
-            raise
+        """Wait without a thread for one after the other."""
+        with ExitStack() as held:
+            for semaphore in self.semaphores:
+                await semaphore.acquire()
+                held.callback(semaphore.release)
+            held.pop_all()
 
     def release(self) -> None:
         """Let another request in."""
-        self.shared.release()
-        self.own.release()
+        for semaphore in reversed(self.semaphores):
+            semaphore.release()
 
 
 class Limits:
@@ -84,13 +88,22 @@ class Slots:
     Args:
         threads: How many requests are worked on at a time.
         each: How many of them may be one tenant's.
-        waiting: How many more threads may wait for clients; a tenant may have 3/4 of them.
+        waiting: How many more threads may wait for clients; a tenant may have 3/4 of them. As many
+            requests may have bodies that threads read: however slow they are, others go on.
     """
 
     def __init__(self, threads: int, each: int, waiting: int) -> None:
+        self._bodies = Limits(waiting, waiting * 3 // 4)
         self._threads = Limits(threads + waiting, each + waiting * 3 // 4)
         self._turns = Limits(threads, each)
 
-    def of(self, tenant: str) -> Slot:
-        """Return a slot to acquire for a tenant; "" has only the server's limits."""
-        return Slot(self._threads.of(tenant), self._turns.of(tenant))
+    def of(self, tenant: str, *, reads_body: bool = False) -> Slot:
+        """Return a slot to acquire for a tenant; "" has only the server's limits.
+
+        Args:
+            reads_body: Whether the thread reads the request's body from its client.
+        """
+        thread = self._threads.of(tenant)
+        if reads_body:
+            thread = Limit(*self._bodies.of(tenant).semaphores, *thread.semaphores)
+        return Slot(thread, self._turns.of(tenant))

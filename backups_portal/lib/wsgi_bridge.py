@@ -123,7 +123,8 @@ class Bridge:
         began = time.monotonic()
         environ = environ_of(scope)
         client = Client(receive, send)
-        answer = Answer(self._slots.of(self._tenant_of(environ)))
+        tenant = self._tenant_of(environ)
+        answer = Answer(self._slots.of(tenant, reads_body=not is_gathered(environ)))
         try:
             await self._serve(environ, client, answer)
         except TooSlowError:

@@ -85,42 +85,73 @@ def test_requests_without_a_tenant_share_only_the_threads() -> None:
     asyncio.run(both())
 
 
-def test_a_crowd_of_uploads_blocks_neither_itself_nor_others() -> None:
-    """Many large bodies of one tenant arrive while more of its requests wait."""
-    reading = threading.Semaphore(0)
+class Uploads:
+    """An application that reads the bodies of uploads, and clients that send them slowly.
 
-    def upload(environ: Any, start: Callable[..., Any]) -> Iterable[bytes]:
-        if environ["PATH_INFO"] == "/upload":
-            reading.release()
+    Attributes:
+        reading: Counts the threads that have begun to read.
+        arrived: Once set, the rest of each body arrives.
+    """
+
+    def __init__(self) -> None:
+        self.reading, self.arrived = threading.Semaphore(0), asyncio.Event()
+
+    def __call__(self, environ: Any, start: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"].startswith("/upload"):
+            self.reading.release()
             environ["wsgi.input"].read()
         start("200 OK", [])
         return [b"ok"]
 
-    bridge = bridge_of(upload, each=1)
+    async def receive(self) -> dict[str, Any]:
+        await self.arrived.wait()
+        return {"type": "http.request", "body": b"x", "more_body": False}
+
+    async def send(self, bridge: Bridge, path: str) -> int:
+        """Upload something; return the answer's status."""
+        said: list[Any] = []
+
+        async def send(message: Any) -> None:
+            said.append(message)
+
+        scope = {**scope_of(path, "POST"), "headers": [(b"transfer-encoding", b"chunked")]}
+        await bridge(scope, self.receive, send)
+        return int(said[0]["status"])
+
+    async def are_read(self, number: int) -> None:
+        """Return once as many threads read."""
+        for _ in range(number):
+            assert await asyncio.to_thread(self.reading.acquire, timeout=10)
+
+
+def test_a_crowd_of_uploads_blocks_neither_itself_nor_others() -> None:
+    """Many large bodies of one tenant arrive while more of its requests wait."""
 
     async def crowd() -> None:
-        arrived = asyncio.Event()
-
-        async def receive() -> dict[str, Any]:
-            await arrived.wait()
-            return {"type": "http.request", "body": b"x", "more_body": False}
-
-        async def send_body() -> int:
-            said: list[Any] = []
-
-            async def send(message: Any) -> None:
-                said.append(message)
-
-            scope = {**scope_of("/upload", "POST"), "headers": [(b"transfer-encoding", b"chunked")]}
-            await bridge(scope, receive, send)
-            return int(said[0]["status"])
-
-        uploads = [asyncio.ensure_future(send_body()) for _ in range(80)]
+        application = Uploads()
+        bridge = bridge_of(application, each=1)
+        uploads = [asyncio.ensure_future(application.send(bridge, "/upload")) for _ in range(80)]
         # As many as read at the same time.
-        for _ in range(1 + WAITING_THREADS * 3 // 4):
-            assert await asyncio.to_thread(reading.acquire, timeout=10)
-        arrived.set()
+        await application.are_read(WAITING_THREADS * 3 // 4)
+        application.arrived.set()
         assert (await asyncio.wait_for(ask(bridge, "/page"), timeout=10))[0] == 200
+        assert set(await asyncio.wait_for(asyncio.gather(*uploads), timeout=30)) == {200}
+
+    asyncio.run(crowd())
+
+
+def test_slow_uploads_of_several_tenants_leave_threads_to_others() -> None:
+    async def crowd() -> None:
+        application = Uploads()
+        bridge = bridge_of(application, each=1)
+        uploads = [
+            asyncio.ensure_future(application.send(bridge, f"/upload-{number % 3}"))
+            for number in range(120)
+        ]
+        await application.are_read(WAITING_THREADS)
+        for path in ("/page", "/upload-0"):
+            assert (await asyncio.wait_for(ask(bridge, path), timeout=10))[0] == 200
+        application.arrived.set()
         assert set(await asyncio.wait_for(asyncio.gather(*uploads), timeout=30)) == {200}
 
     asyncio.run(crowd())
