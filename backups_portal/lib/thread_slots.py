@@ -9,28 +9,29 @@ from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 
-class Limit:
-    """A place within several limits.
+class Limit(NamedTuple):
+    """A place within a tenant's limit and within the server's."""
 
-    Args:
-        semaphores: In the order in which they are acquired: a tenant's before the server's.
-    """
-
-    def __init__(self, *semaphores: asyncio.Semaphore) -> None:
-        self.semaphores = semaphores
+    own: asyncio.Semaphore
+    shared: asyncio.Semaphore
 
     async def acquire(self) -> None:
-        """Wait without a thread for one after the other."""
-        with ExitStack() as held:
-            for semaphore in self.semaphores:
-                await semaphore.acquire()
-                held.callback(semaphore.release)
-            held.pop_all()
+        """Wait without a thread: for the tenant's limit first, then for the server's."""
+        await self.own.acquire()
+        try:
+            await self.shared.acquire()
+        except BaseException:
+            self.own.release()
+            raise
 
     def release(self) -> None:
         """Let another request in."""
-        for semaphore in reversed(self.semaphores):
-            semaphore.release()
+        self.shared.release()
+        self.own.release()
+
+    def is_full(self) -> bool:
+        """Tell whether `acquire` would wait."""
+        return self.own.locked() or self.shared.locked()
 
 
 class Limits:
@@ -55,31 +56,44 @@ class Limits:
         return Limit(own, self._shared)
 
 
-class Slot(NamedTuple):
+class Slot:
     """The right to one thread.
 
-    Attributes:
-        thread: Held until the work has ended. It is taken first: if requests took a turn and then
-            waited for a thread, they would wait for threads that wait for their turns.
+    Args:
+        client: A place among the requests that keep a thread while it waits for a client.
+        thread: Held until the work has ended. It is taken before a turn: if requests took a turn
+            and then waited for a thread, they would wait for threads that wait for their turns.
         turn: Held while the thread works, and not while it waits for a client.
+        reads_body: Whether the thread reads the request's body from its client.
     """
 
-    thread: Limit
-    turn: Limit
+    def __init__(self, client: Limit, thread: Limit, turn: Limit, *, reads_body: bool) -> None:
+        self.turn = turn
+        self._client = client
+        self._limits = (client, thread, turn) if reads_body else (thread, turn)
+        self._held = ExitStack()
 
     async def acquire(self) -> None:
         """Wait for a thread, and for its turn."""
-        await self.thread.acquire()
-        try:
-            await self.turn.acquire()
-        except BaseException:
-            self.thread.release()
-            raise
+        with ExitStack() as held:
+            for limit in self._limits:
+                await limit.acquire()
+                held.callback(limit.release)
+            self._held = held.pop_all()
 
     def release(self) -> None:
-        """Give both back."""
-        self.turn.release()
-        self.thread.release()
+        """Give back all that is held."""
+        self._held.close()
+
+    async def keep_for_client(self) -> bool:
+        """Keep the thread while a client reads; False if too many do, without waiting."""
+        if self._client in self._limits:
+            return True
+        if self._client.is_full():
+            return False
+        await self._client.acquire()
+        self._held.callback(self._client.release)
+        return True
 
 
 class Slots:
@@ -88,22 +102,16 @@ class Slots:
     Args:
         threads: How many requests are worked on at a time.
         each: How many of them may be one tenant's.
-        waiting: How many more threads may wait for clients; a tenant may have 3/4 of them. As many
-            requests may have bodies that threads read: however slow they are, others go on.
+        waiting: How many more threads there are, and how many may wait for clients: however slow
+            these are, `threads` are left to others. A tenant may have 3/4 of them.
     """
 
     def __init__(self, threads: int, each: int, waiting: int) -> None:
-        self._bodies = Limits(waiting, waiting * 3 // 4)
+        self._clients = Limits(waiting, waiting * 3 // 4)
         self._threads = Limits(threads + waiting, each + waiting * 3 // 4)
         self._turns = Limits(threads, each)
 
     def of(self, tenant: str, *, reads_body: bool = False) -> Slot:
-        """Return a slot to acquire for a tenant; "" has only the server's limits.
-
-        Args:
-            reads_body: Whether the thread reads the request's body from its client.
-        """
-        thread = self._threads.of(tenant)
-        if reads_body:
-            thread = Limit(*self._bodies.of(tenant).semaphores, *thread.semaphores)
-        return Slot(thread, self._turns.of(tenant))
+        """Return a slot to acquire for a tenant; "" has only the server's limits."""
+        limits = (self._clients.of(tenant), self._threads.of(tenant), self._turns.of(tenant))
+        return Slot(*limits, reads_body=reads_body)

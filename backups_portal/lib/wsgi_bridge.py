@@ -73,6 +73,12 @@ class Refusal(NamedTuple):
     body: bytes
 
 
+# The answer if too many threads wait for clients that read slowly.
+BUSY = Refusal(
+    503,
+    [("Content-Type", "text/plain"), ("Retry-After", "60"), ("Cache-Control", "no-store")],
+    b"Too many files are being downloaded right now. Try again in a minute.\n",
+)
 # A request's lane by path, and the answer if it is full; most requests have none.
 LaneOf = Callable[[str], tuple[BoundedSemaphore, Callable[[], Refusal]] | None]
 # A request's tenant by its environ; "" if it has none.
@@ -195,6 +201,9 @@ class Bridge:
             if not getattr(parts, "streaming", True):
                 answer.body = b"".join(parts)
                 return
+            if not self._in_loop(answer.slot.keep_for_client()):
+                answer.status, answer.headers, answer.body = BUSY
+                return
             answer.is_sent = True
             self.wait(client.start(answer.status, answer.headers), answer.slot)
             if environ["REQUEST_METHOD"] != "HEAD":
@@ -220,8 +229,12 @@ class Bridge:
 
     def wait(self, coroutine: Coroutine[Any, Any, T], slot: Slot) -> T:
         """Wait for a client, in a thread, while another thread may work."""
+        return self._in_loop(_without(slot, coroutine))
+
+    def _in_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the server's loop, from a thread."""
         assert self._loop is not None  # noqa: S101 - it has brought the thread its work
-        return asyncio.run_coroutine_threadsafe(_without(slot, coroutine), self._loop).result()
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     async def _send_file(self, file: "_File", client: Client, answer: Answer, method: str) -> None:
         try:

@@ -9,7 +9,7 @@ import pytest
 
 from backups_portal.lib.thread_slots import Slots
 from backups_portal.lib.wsgi_bridge import WAITING_THREADS, Bridge
-from tests.lib.test_lanes import Blocked, ask, scope_of
+from tests.lib.test_lanes import Blocked, Whole, ask, scope_of
 
 
 def bridge_of(application: Callable[..., Iterable[bytes]], *, each: int) -> Bridge:
@@ -101,7 +101,7 @@ class Uploads:
             self.reading.release()
             environ["wsgi.input"].read()
         start("200 OK", [])
-        return [b"ok"]
+        return Whole([b"ok"])
 
     async def receive(self) -> dict[str, Any]:
         await self.arrived.wait()
@@ -153,5 +153,43 @@ def test_slow_uploads_of_several_tenants_leave_threads_to_others() -> None:
             assert (await asyncio.wait_for(ask(bridge, path), timeout=10))[0] == 200
         application.arrived.set()
         assert set(await asyncio.wait_for(asyncio.gather(*uploads), timeout=30)) == {200}
+
+    asyncio.run(crowd())
+
+
+def test_clients_that_read_slowly_leave_threads_to_others() -> None:
+    def export(environ: Any, start: Callable[..., Any]) -> Iterable[bytes]:
+        start("200 OK", [])
+        return iter([b"piece"] * 3) if environ["PATH_INFO"] == "/export" else Whole([b"ok"])
+
+    # Like the portal's pages, these have no tenant.
+    bridge = Bridge(export, threads=2)
+
+    async def crowd() -> None:
+        begun, go = asyncio.Semaphore(0), asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def read() -> int:
+            said: list[Any] = []
+
+            async def send(message: Any) -> None:
+                said.append(message)
+                begun.release()
+                await go.wait()
+
+            await bridge(scope_of("/export"), receive, send)
+            return int(said[0]["status"])
+
+        readers = [asyncio.ensure_future(read()) for _ in range(60)]
+        for _ in readers:
+            await asyncio.wait_for(begun.acquire(), timeout=10)
+        assert (await asyncio.wait_for(ask(bridge, "/page"), timeout=10))[0] == 200
+        go.set()
+        answers = await asyncio.wait_for(asyncio.gather(*readers), timeout=30)
+        assert sorted(answers) == [200] * WAITING_THREADS + [503] * (60 - WAITING_THREADS)
+        # Their places are free again.
+        assert await asyncio.wait_for(read(), timeout=10) == 200
 
     asyncio.run(crowd())
