@@ -50,6 +50,11 @@ LIMITS: Mapping[str, str] = MappingProxyType(
         "statement_timeout": "0",
         "idle_in_transaction_session_timeout": "0",
         "idle_session_timeout": "0",
+        # The server ends the session of a machine that vanished, and its locks with it: by default
+        # only after two hours.
+        "tcp_keepalives_idle": "60",
+        "tcp_keepalives_interval": "10",
+        "tcp_keepalives_count": "6",
     }
 )
 # If another session holds a lock for longer, it is reported and the work retried later.

@@ -78,6 +78,17 @@ def test_what_the_database_says_does_not_count() -> None:
         assert session.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_machine_that_vanishes_keeps_its_locks_for_two_minutes() -> None:
+    names = [f"tcp_keepalives_{name}" for name in ("idle", "interval", "count")]
+    query = "SELECT current_setting(name) FROM unnest(%s::text[]) AS s (name)"
+    with pgsession.connect(settings.PROJECT_DATABASE_URL) as session:
+        assert session.execute(query, [names]).fetchall() == [("60",), ("10",), ("6",)]
+    with connections["default"].cursor() as cursor:
+        cursor.execute(query, [names])
+        assert cursor.fetchall() == [("60",), ("10",), ("6",)]
+
+
 def test_options_of_the_address_stay() -> None:
     dsn = database_url(settings.PROJECT_DATABASE_URL, database="postgres", statement_seconds=7)
     dsn += "%20-c%20work_mem%3D5MB%20-c%20TimeZone%3DAsia/Tokyo"
