@@ -16,6 +16,8 @@ from backups_portal.projectdb import files, upload_parts
 from backups_portal.projectdb.files import ANYTHING, put_file, spool_file
 from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
+from backups_portal.tagoio_api.files import shared_copies
+from backups_portal.tagoio_api.routes.files import MANY
 from tests.projectdatabases import Connection
 from tests.tagoio_api.conftest import Api, api_of
 
@@ -98,6 +100,36 @@ def test_a_file_that_is_replaced_all_the_time_is_read_in_the_end(
         monkeypatch.setattr(database, "execute", meanwhile)
         with spool_file(database, "map") as file:
             assert file.read() == bytes(3_500)
+
+
+def test_downloads_of_a_file_share_a_copy(
+    api: Api, database: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_file(database, path="map", content=b"north" * 100_000)
+    database.commit()
+    path = f"/file/{api.get('/info')['id']}/map"
+    copied: list[str] = []
+
+    def spool(connection: Connection, path: str) -> Any:
+        copied.append(path)
+        return spool_file(connection, path)
+
+    monkeypatch.setattr(shared_copies, "spool_file", spool)
+    responses = [api.client.get(path, headers={"token": api.token}) for _ in range(3)]
+    # A new version is another file, for which there may be no room.
+    put_file(database, path="map", content=b"south")
+    database.commit()
+    with monkeypatch.context() as patch:
+        patch.setattr(shared_copies, "MAX_BYTES", 500_004)
+        assert api.call("GET", path) == (503, MANY)
+        for response in responses:
+            assert response["Content-Length"] == "500000"
+            assert b"".join(response.streaming_content) == b"north" * 100_000
+        assert copied == ["map"]
+        new = api.client.get(path, headers={"token": api.token})
+    assert b"".join(new.streaming_content) == b"south"
+    assert copied == ["map", "map"]
+    assert not shared_copies._copies
 
 
 def test_an_empty_file_comes_empty(api: Api, database: Connection) -> None:

@@ -1,8 +1,8 @@
 """Serve a project's files: list, upload, move, copy, download."""
 
 import re
+from http import HTTPStatus
 from mimetypes import guess_type
-from typing import IO
 
 from django.http import FileResponse, HttpResponseBase
 from ninja import Router
@@ -23,6 +23,7 @@ from backups_portal.tagoio_api.auth.project_token_auth import (
 )
 from backups_portal.tagoio_api.envelope import ApiError, DeniedError, NotFoundError
 from backups_portal.tagoio_api.files.multipart_uploads import clean_path, upload_in_parts
+from backups_portal.tagoio_api.files.shared_copies import FullError, open_copy
 from backups_portal.tagoio_api.files.signed_urls import check_asker, read_path, sign_path
 from backups_portal.tagoio_api.requests import query_strings
 from backups_portal.tagoio_api.requests.json_bodies import SentJson, body_of, from_base64
@@ -32,6 +33,7 @@ from backups_portal.ui.curl_examples import example
 PURPOSE = "file"
 PAIRS = [{"from": "plan.txt", "to": "plans/plan.txt"}]
 MAX_LISTED = 10_000
+MANY = "Too many large files are being downloaded: try again in a few minutes"
 # Images that browsers may show inline; SVG is missing because it can contain scripts. All other
 # files are sent as attachments.
 SHOWN = frozenset(f"image/{kind}" for kind in ("avif", "bmp", "gif", "jpeg", "png", "webp"))
@@ -187,7 +189,7 @@ def read_file(request: ApiRequest, profile_id: str, path: str) -> HttpResponseBa
     if request.GET.get("noRedirect", "").lower() in query_strings.TRUE:
         claim = {"p": project.prefix, "f": found.path, "t": reader}
         return request.build_absolute_uri(f"/shared/{sign_path(PURPOSE, claim)}")
-    return _content(files.spool_file(connection, found.path), found)
+    return _content(connection, project, found)
 
 
 def _reader(connection: Connection, value: str) -> str | None:
@@ -221,16 +223,21 @@ def _project(request: ApiRequest, profile_id: str) -> Project:
 def shared_file(request: ApiRequest, signed: str) -> HttpResponseBase:
     """Send a file without a token."""
     claim = read_path(PURPOSE, signed)
-    connection = borrow(request, running_project(prefix=claim["p"]))
+    project = running_project(prefix=claim["p"])
+    connection = borrow(request, project)
     found = files.find_file(connection, claim["f"])
     if found is None:
         raise NotFoundError("File")
     if not found.public:
         check_asker(connection, claim)
-    return _content(files.spool_file(connection, found.path), found)
+    return _content(connection, project, found)
 
 
-def _content(content: IO[bytes], found: files.File) -> FileResponse:
+def _content(connection: Connection, project: Project, found: files.File) -> FileResponse:
+    try:
+        content = open_copy(connection, project.prefix, found)
+    except FullError as error:
+        raise ApiError(MANY, HTTPStatus.SERVICE_UNAVAILABLE) from error
     # Uploads are untrusted: a browser that opens one must not run its scripts in this origin.
     shown = _type_of(found)
     response = FileResponse(
