@@ -9,7 +9,7 @@ from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 
-class Limit(NamedTuple):
+class Place(NamedTuple):
     """A place within a tenant's limit and within the server's."""
 
     own: asyncio.Semaphore
@@ -34,8 +34,8 @@ class Limit(NamedTuple):
         return self.own.locked() or self.shared.locked()
 
 
-class Limits:
-    """The limits of all tenants.
+class Places:
+    """The places of all tenants.
 
     Args:
         total: The limit of the server.
@@ -48,12 +48,12 @@ class Limits:
         # A tenant without requests has no entry: anybody can invent names of tenants.
         self._own: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
-    def of(self, tenant: str) -> Limit:
-        """Return the limit of a tenant; "" has no limit of its own."""
+    def of(self, tenant: str) -> Place:
+        """Return the place of a tenant; "" has no limit of its own."""
         own = self._own.get(tenant) or asyncio.Semaphore(self._each)
         if tenant:
             self._own[tenant] = own
-        return Limit(own, self._shared)
+        return Place(own, self._shared)
 
 
 class Slot:
@@ -61,38 +61,55 @@ class Slot:
 
     Args:
         client: A place among the requests that keep a thread while it waits for a client.
+        gate: Held while waiting for the other two, so that one request of a tenant at a time waits
+            with a thread: crowds of two tenants would otherwise hold all threads.
         thread: Held until the work has ended. It is taken before a turn: if requests took a turn
             and then waited for a thread, they would wait for threads that wait for their turns.
         turn: Held while the thread works, and not while it waits for a client.
         reads_body: Whether the thread reads the request's body from its client.
     """
 
-    def __init__(self, client: Limit, thread: Limit, turn: Limit, *, reads_body: bool) -> None:
+    def __init__(
+        self,
+        client: Place,
+        gate: asyncio.Semaphore,
+        thread: Place,
+        turn: Place,
+        *,
+        reads_body: bool,
+    ) -> None:
         self.turn = turn
         self._client = client
-        self._limits = (client, thread, turn) if reads_body else (thread, turn)
-        self._held = ExitStack()
+        self._gate = gate
+        self._thread = thread
+        self._waits_for_client = reads_body
 
     async def acquire(self) -> None:
         """Wait for a thread, and for its turn."""
         with ExitStack() as held:
-            for limit in self._limits:
-                await limit.acquire()
-                held.callback(limit.release)
-            self._held = held.pop_all()
+            if self._waits_for_client:
+                await self._client.acquire()
+                held.callback(self._client.release)
+            async with self._gate:
+                await self._thread.acquire()
+                held.callback(self._thread.release)
+                await self.turn.acquire()
+            held.pop_all()
 
     def release(self) -> None:
         """Give back all that is held."""
-        self._held.close()
+        self.turn.release()
+        self._thread.release()
+        if self._waits_for_client:
+            self._client.release()
 
     async def keep_for_client(self) -> bool:
         """Keep the thread while a client reads; False if too many do, without waiting."""
-        if self._client in self._limits:
-            return True
-        if self._client.is_full():
-            return False
-        await self._client.acquire()
-        self._held.callback(self._client.release)
+        if not self._waits_for_client:
+            if self._client.is_full():
+                return False
+            await self._client.acquire()
+            self._waits_for_client = True
         return True
 
 
@@ -107,11 +124,18 @@ class Slots:
     """
 
     def __init__(self, threads: int, each: int, waiting: int) -> None:
-        self._clients = Limits(waiting, waiting * 3 // 4)
-        self._threads = Limits(threads + waiting, each + waiting * 3 // 4)
-        self._turns = Limits(threads, each)
+        self._clients = Places(waiting, waiting * 3 // 4)
+        self._threads = Places(threads + waiting, each + waiting * 3 // 4)
+        self._turns = Places(threads, each)
+        # Only their own part is used.
+        self._gates = Places(1, 1)
 
     def of(self, tenant: str, *, reads_body: bool = False) -> Slot:
         """Return a slot to acquire for a tenant; "" has only the server's limits."""
-        limits = (self._clients.of(tenant), self._threads.of(tenant), self._turns.of(tenant))
-        return Slot(*limits, reads_body=reads_body)
+        return Slot(
+            self._clients.of(tenant),
+            self._gates.of(tenant).own,
+            self._threads.of(tenant),
+            self._turns.of(tenant),
+            reads_body=reads_body,
+        )

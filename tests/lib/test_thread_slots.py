@@ -39,6 +39,33 @@ def test_a_tenant_leaves_a_thread_to_others(crowd_leaves: bool) -> None:
     asyncio.run(crowd())
 
 
+def test_crowds_of_two_tenants_leave_a_thread_to_a_third() -> None:
+    """Each crowd has as many requests as the server has threads, and all wait for something."""
+    inside, go = threading.Semaphore(0), threading.Event()
+
+    def locked(environ: Any, start: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] != "/page":
+            inside.release()
+            assert go.wait(20)
+        start("200 OK", [])
+        return [b"ok"]
+
+    bridge = Bridge(locked, threads=3, each=1, tenant_of=lambda environ: environ["PATH_INFO"])
+
+    async def crowds() -> None:
+        asked = ("/one", "/two") * (3 + WAITING_THREADS)
+        waiting = [asyncio.ensure_future(ask(bridge, path)) for path in asked]
+        for _ in range(2):
+            await asyncio.to_thread(inside.acquire)
+        try:
+            assert (await asyncio.wait_for(ask(bridge, "/page"), timeout=10))[0] == 200
+        finally:
+            go.set()
+        assert {answer[0] for answer in await asyncio.gather(*waiting)} == {200}
+
+    asyncio.run(crowds())
+
+
 def test_a_request_that_breaks_gives_its_slot_back() -> None:
     def broken(environ: Any, start: Any) -> Iterable[bytes]:
         raise ZeroDivisionError
