@@ -155,7 +155,8 @@ class CsvJob(LeasedJob[CsvRequest]):
 
     def give_up(self, error: Exception, **fields: object) -> None:
         stored = self._stored_before()
-        self.counts = stored or (NOTHING_EXPORTED if self.is_export else NOTHING_IMPORTED)
+        nothing = NOTHING_EXPORTED if self.is_export else NOTHING_IMPORTED
+        self.counts = nothing if stored is None else stored
         self._end()
         if stored is None:
             self._tell_why()

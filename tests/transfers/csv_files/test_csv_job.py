@@ -233,6 +233,18 @@ class TestTwice:
         assert (CsvRequest.objects.count(), said(backup)) == (0, None)
 
     @pytest.mark.usefixtures("_unrecorded")
+    @pytest.mark.parametrize("content", [b'{"seal": "\\ud800"}', b'[[1, 2], ["a", 3]]'])
+    @pytest.mark.parametrize("attempts", [1, MAX_ATTEMPTS])
+    def test_sql_that_replaced_the_counts_leaves_them_unknown(
+        self, backup: Project, request_row: CsvRequest, content: bytes, attempts: int
+    ) -> None:
+        CsvRequest.objects.update(attempts=attempts)
+        with open_project(backup) as database:
+            put_file(database, path=marker_path(request_row.pk), content=content)
+        run_late(request_row)
+        assert (count_rows(backup), events(), CsvRequest.objects.count()) == (13, [{}], 0)
+
+    @pytest.mark.usefixtures("_unrecorded")
     def test_what_was_stored_but_not_recorded_is_only_recorded(
         self, backup: Project, request_row: CsvRequest
     ) -> None:
