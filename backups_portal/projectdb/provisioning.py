@@ -104,14 +104,8 @@ def ensure_group(connection: Connection, installation: str) -> None:
 def _create_template(connection: Connection, url: str, template: str, group: str) -> None:
     # Fill it under another name, then rename it, so that a half-made template is never used.
     draft = f"{template}_draft"
-    execute_named(
-        connection,
-        "DROP DATABASE IF EXISTS {draft} WITH (FORCE)",
-        "CREATE DATABASE {draft} TEMPLATE {base} ENCODING {encoding}",
-        draft=draft,
-        base=BASE if _exists(connection, BASE) else "template0",
-        encoding=sql.Literal(ENCODING),
-    )
+    execute_named(connection, "DROP DATABASE IF EXISTS {draft} WITH (FORCE)", draft=draft)
+    _create_empty(connection, draft)
     with pgsession.connect(database_url(url, database=draft)) as inside:
         for file in (SCHEMA, TRACKING, LEDGER):
             inside.execute(file.read_bytes())
@@ -120,6 +114,18 @@ def _create_template(connection: Connection, url: str, template: str, group: str
     execute_named(
         connection, "ALTER DATABASE {draft} RENAME TO {template}", draft=draft, template=template
     )
+
+
+def _create_empty(connection: Connection, name: str) -> None:
+    create = "CREATE DATABASE {name} TEMPLATE {base} ENCODING {encoding}"
+    base = BASE if _exists(connection, BASE) else "template0"
+    encoding = sql.Literal(ENCODING)
+    try:
+        execute_named(connection, create, name=name, base=base, encoding=encoding)
+    except psycopg.errors.InvalidParameterValue:
+        # The server's locale may be one of a national encoding; this one has every encoding.
+        create += " LC_COLLATE 'C' LC_CTYPE 'C'"
+        execute_named(connection, create, name=name, base=base, encoding=encoding)
 
 
 def drop_older_templates(url: str, installation: str) -> list[str]:

@@ -1,5 +1,7 @@
 """Databases are UTF8, whatever encoding their server has."""
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,12 +29,34 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             yield cluster
 
 
-def test_a_projects_database_stores_every_character(other: Cluster) -> None:
-    with psycopg.connect(other.superuser_url, autocommit=True) as superuser:
+@pytest.fixture(scope="module")
+def national(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A server whose locale has an encoding of its own, in which UTF8 cannot be sorted."""
+    localedef = shutil.which("localedef")
+    if not localedef or not Path("/usr/share/i18n/charmaps/ISO-8859-1.gz").is_file():
+        pytest.skip("no source of a locale is here (Debian: apt-get install locales)")
+    folder = tmp_path_factory.mktemp("national")
+    locales = folder / "locales"
+    locales.mkdir(mode=0o755)
+    command = [localedef, "-i", "de_DE", "-f", "ISO-8859-1", str(locales / "de_DE.ISO-8859-1")]
+    subprocess.run(command, check=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOCPATH", str(locales))
+        patch.setattr(Programs, "locale", ("--locale=de_DE.ISO-8859-1", "--encoding=LATIN1"))
+        with running_cluster(folder / "server") as cluster:
+            yield cluster
+
+
+@pytest.mark.parametrize("server", ["other", "national"])
+def test_a_projects_database_stores_every_character(
+    server: str, request: pytest.FixtureRequest
+) -> None:
+    cluster: Cluster = request.getfixturevalue(server)
+    with psycopg.connect(cluster.superuser_url, autocommit=True) as superuser:
         base = sql.Identifier(BASE)
         superuser.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(base))
         superuser.execute(sql.SQL("DROP DATABASE {}").format(base))
-    with main_database(other.url) as target, psycopg.connect(target.dsn) as session:
+    with main_database(cluster.url) as target, psycopg.connect(target.dsn) as session:
         row = session.execute(
             "SELECT current_setting('server_encoding'), length('漢'), '\"\\u6f22\"'::jsonb #>> '{}'"
         ).fetchone()
