@@ -170,7 +170,9 @@ def request_undo(*, transfer: Transfer, actor: Account) -> None:
     if not transfer.can_undo:
         raise TransferRefusedError(_why_no_undo(transfer), status=CONFLICT)
     resting = [State.COMPLETED, State.PAUSED, State.CANCELLED, State.FAILED]
-    _queue(transfer, actor, Work.UNDO, resting, rows_done=0, rows_total=None)
+    # An undo that stopped goes on from there.
+    begin = {} if transfer.is_undoing else {"rows_done": 0, "rows_total": None}
+    _queue(transfer, actor, Work.UNDO, resting, **begin)
     record_transfer("transfer.undo_requested", transfer, actor)
 
 

@@ -160,7 +160,11 @@ def test_an_undo_that_waits_can_be_cancelled_and_requested_again(
 
 
 def test_an_undo_in_progress_ends_after_its_batch(
-    backup: Project, live: Project, owner: Account, monkeypatch: pytest.MonkeyPatch
+    client: Client,
+    backup: Project,
+    live: Project,
+    owner: Account,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(settings, "TRANSFER_BATCH_ROWS", 10)
     add_readings(backup, 5, time=START + timedelta(days=2))
@@ -179,6 +183,13 @@ def test_an_undo_in_progress_ends_after_its_batch(
         done = run(done)
     assert (done.state, done.work, done.rows_done) == ("cancelled", "undo", 5)
     assert count_rows(live) == 10
+    request_undo(transfer=done, actor=owner)
+    # Cancelled again before it goes on, it has still undone something.
+    stop_move(transfer=done, actor=owner, for_good=True)
+    client.force_login(owner)
+    page = client.get(f"/projects/{live.slug}/transfers/{done.pk}/").text
+    assert "5 records were undone before it stopped." in page
+    done.refresh_from_db()
     request_undo(transfer=done, actor=owner)
     done = run(done)
     assert (done.state, done.report["undone"]["removed"], count_rows(live)) == ("undone", 15, 0)
