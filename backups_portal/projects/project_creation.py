@@ -124,8 +124,7 @@ def publish_project(
 
     Call it in a transaction, so that there is never half a project.
     """
-    project = Project.objects.create(
-        slug=free_slug(name),
+    project = _insert(
         name=name,
         prefix=instance.prefix,
         server=instance.server,
@@ -150,6 +149,18 @@ def publish_project(
     charge_creation(project=project, quote=quote, reason=reason)
     start_running(project=project, quote=quote, reason=reason)
     return project
+
+
+def _insert(*, name: str, **fields: object) -> Project:
+    slug = free_slug(name)
+    try:
+        with transaction.atomic():
+            return Project.objects.create(slug=slug, name=name, **fields)
+    except IntegrityError:
+        # Another transaction may have taken the slug since.
+        if (other := free_slug(name)) == slug:
+            raise
+    return Project.objects.create(slug=other, name=name, **fields)
 
 
 def create_project(
