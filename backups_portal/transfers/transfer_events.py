@@ -5,12 +5,6 @@ from backups_portal.audit.recorder import record
 from backups_portal.transfers.models import Transfer
 
 
-def ending(work: str, state: str) -> str:
-    """Return the audit action for work that has ended in a state."""
-    is_undo = (work, state) == (Transfer.Work.UNDO, Transfer.State.CANCELLED)
-    return "transfer.undo_cancelled" if is_undo else f"transfer.{state}"
-
-
 def record_transfer(action: str, transfer: Transfer, actor: Account, **details: str) -> None:
     """Record an action in the logs of both projects, if they still exist."""
     for project in (transfer.source, transfer.target):

@@ -18,7 +18,7 @@ from backups_portal.transfers.errors import SHUT_DOWN, TransferRefusedError
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.plan.selection import Choice
 from backups_portal.transfers.plan.source_names import check_names
-from backups_portal.transfers.transfer_events import ending, record_transfer
+from backups_portal.transfers.transfer_events import record_transfer
 
 log = get_logger(__name__)
 
@@ -156,7 +156,9 @@ def stop_move(*, transfer: Transfer, actor: Account, for_good: bool) -> None:
         stopped = at_work.update(wish=Wish.CANCEL if for_good else Wish.PAUSE)
     if not stopped:
         raise TransferRefusedError("This transfer is not running.", status=CONFLICT)
-    record_transfer(ending(transfer.work, ended), transfer, actor)
+    is_undo = transfer.work == Work.UNDO
+    action = "transfer.undo_cancelled" if is_undo else f"transfer.{ended}"
+    record_transfer(action, transfer, actor)
 
 
 @transaction.atomic

@@ -43,7 +43,7 @@ from backups_portal.transfers.move.undo_progress import Step, Undone
 from backups_portal.transfers.plan.dry_run import OnRows, Plan, Planning, chosen_rows, make_plan
 from backups_portal.transfers.plan.selection import Choice
 from backups_portal.transfers.plan.source_names import check_names, lacking_devices, listed
-from backups_portal.transfers.transfer_events import ending, record_transfer
+from backups_portal.transfers.transfer_events import record_transfer
 from backups_portal.ui.formats import count
 from snapshots.schedule.task_limit import too_long
 
@@ -327,14 +327,16 @@ class TransferJob(LeasedJob[Transfer]):
     def _stop(self) -> None:
         self.row.refresh_from_db(fields=["wish"])
         for_good = self.row.wish == Transfer.Wish.CANCEL
-        self._end(Transfer.State.CANCELLED if for_good else Transfer.State.PAUSED)
+        state = Transfer.State.CANCELLED if for_good else Transfer.State.PAUSED
+        # The audit log has it already, with the owner who asked for it.
+        self.finish(state=state, wish=Transfer.Wish.GO_ON, reason="")
 
     def _end(self, state: str, **fields: object) -> None:
         with transaction.atomic():
             self.finish(state=state, wish=Transfer.Wish.GO_ON, **{"reason": "", **fields})
             if self.row.work != Transfer.Work.PLAN:
                 record_transfer(
-                    ending(self.row.work, state),
+                    f"transfer.{state}",
                     self.row,
                     self.row.requested_by,
                     reason=str(fields.get("reason", "")),

@@ -17,7 +17,7 @@ from psycopg import Connection
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.ops.tasks import send_overlooked
-from backups_portal.projects.models import Project
+from backups_portal.projects.models import Membership, Project
 from backups_portal.transfers import transfer_run
 from backups_portal.transfers.commit_guard import Guard, guarded
 from backups_portal.transfers.models import Transfer
@@ -26,6 +26,7 @@ from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.transfers.transfer_requests import request_undo, start_move, stop_move
 from backups_portal.transfers.transfer_run import TransferJob, run_transfer
 from backups_portal.ui.eta import Pace
+from tests.factories import make_account, make_membership
 from tests.transfers.projects import START, add_readings, add_truck, count_rows, make_project
 from tests.transfers.test_transfer_run import ask, move, run
 
@@ -170,12 +171,14 @@ def test_an_undo_in_progress_ends_after_its_batch(
     add_readings(backup, 5, time=START + timedelta(days=2))
     done = move(backup, live, owner)
     request_undo(transfer=done, actor=owner)
-    take_back = transfer_undo._take_back
+    take_back, other = transfer_undo._take_back, make_account()
+    for project in (backup, live):
+        make_membership(project, other, Membership.Role.OWNER)
 
     def and_cancel(*arguments: Any, **options: Any) -> int:
         removed = take_back(*arguments, **options)
         if removed:
-            stop_move(transfer=done, actor=owner, for_good=True)
+            stop_move(transfer=done, actor=other, for_good=True)
         return removed
 
     with monkeypatch.context() as patch:
@@ -183,6 +186,9 @@ def test_an_undo_in_progress_ends_after_its_batch(
         done = run(done)
     assert (done.state, done.work, done.rows_done) == ("cancelled", "undo", 5)
     assert count_rows(live) == 10
+    # The other owner did, and not the one who had requested the undo.
+    event = AuditEvent.objects.filter(action="transfer.undo_cancelled", project_id=live.pk)
+    assert event.get().account_id == other.pk
     request_undo(transfer=done, actor=owner)
     # Cancelled again before it goes on, it has still undone something.
     stop_move(transfer=done, actor=owner, for_good=True)
