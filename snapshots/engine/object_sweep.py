@@ -1,10 +1,12 @@
 """Remove objects that no manifest names, and find those that are missing."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from backups_portal.lib.thread_pool import run_parallel
 from snapshots.engine.errors import (
     DamagedSnapshotError,
     EncryptionError,
@@ -24,6 +26,8 @@ from snapshots.engine.storage import Storage
 
 GONE = "This backup is missing from the backup storage."
 IN_PARTS = "Parts of this backup are missing from the backup storage."
+# Objects asked for in parallel: most of the time is waiting for the server.
+ASKERS = 16
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def sweep(
             storage.delete(item.key)
             removed += 1
             removed_bytes += item.size
-    missing = {key for key in named - found if not storage.has(key)}
+    missing = _missing(storage, named - found)
     broken |= {key: IN_PARTS for key, objects in read.objects.items() if objects & missing}
     return Swept(
         removed=removed,
@@ -106,6 +110,16 @@ def sweep(
         unsupported=tuple(read.unsupported),
         is_empty=bool(records) and all(broken.get(key) == GONE for key in records),
     )
+
+
+def _missing(storage: Storage, unlisted: Collection[str]) -> set[str]:
+    """Ask for each object that a listing lacked; return those that are missing."""
+
+    def has(_: None, key: str) -> bool:
+        return storage.has(key)
+
+    exist = run_parallel(unlisted, has, workers=ASKERS, resource=nullcontext)
+    return {key for key, exists in zip(unlisted, exist, strict=True) if not exists}
 
 
 @dataclass

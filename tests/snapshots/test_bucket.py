@@ -1,5 +1,6 @@
 """Snapshots in a bucket on a real S3 server, from the first backup to its removal."""
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -71,6 +72,35 @@ def test_a_snapshot_is_stored_read_and_removed(live_project: Project, bucket: St
     assert swept is not None
     assert swept.missing == ()
     assert verify(second).rows == second.rows
+
+
+def test_lost_objects_are_asked_for_side_by_side(
+    live_project: Project, bucket: Storage, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bucket that has lost thousands must not hold up its project for hours."""
+    taken(live_project, 0)
+    lost = [item.key for item in bucket.list(f"{live_project.pk}/segments/")]
+    for key in lost:
+        bucket.delete(key)
+    asked, is_beside = threading.Lock(), threading.Event()
+
+    def hold(method: str, path: str, answer: Answer) -> Answer:
+        if answer.status == 404:
+            # The first request is held until another one comes beside it.
+            if asked.acquire(blocking=False):
+                is_beside.wait(1)
+                asked.release()
+            else:
+                is_beside.set()
+        return answer
+
+    with proxy_before(endpoint) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        proxy.fault = hold
+        swept = sweep_project(live_project.id)
+    assert swept is not None
+    assert swept.missing == tuple(sorted(lost))
+    assert is_beside.is_set()
 
 
 def test_the_catalogue_comes_back_out_of_a_bucket(live_project: Project, bucket: Storage) -> None:
