@@ -35,6 +35,10 @@ class ByOperator(BaseCommand):
                 raise CommandError(outage_in_words(error)) from error
             except (RefusedError, FullError, PermissionDenied, DecryptionError) as error:
                 raise CommandError(str(error)) from error
+            except EOFError as error:
+                raise CommandError(
+                    "Standard input ended before it answered. Run this command in a terminal."
+                ) from error
 
 
 class OperatorCommand(ByOperator):
