@@ -82,6 +82,23 @@ class TestRunSchedule:
         with pytest.raises(CommandError, match="“noon” is not a time"):
             run("run_schedule", "--at", "noon")
 
+    @pytest.mark.parametrize("days", [0, 3])
+    def test_a_time_in_the_future_spends_its_day(
+        self, messages: Messages, capsys: pytest.CaptureFixture[str], days: int
+    ) -> None:
+        at = timezone.now() + timedelta(days=days)
+        due(at)
+        run("run_schedule", "--at", at.isoformat(), "--json")
+        assert ("is in the future" in capsys.readouterr().err) == bool(days)
+        assert len(messages()) == 1
+        if days:
+            # Its own day has no run left.
+            day = Snapshot.objects.get().local_date
+            assert day > timezone.now().date()
+            MainDatabase.objects.update(next_snapshot_at=at)
+            run("run_schedule", "--at", at.isoformat())
+            assert Snapshot.objects.get().local_date == day
+
 
 class TestTick:
     def test_what_is_due_and_what_was_lost_is_sent(self, messages: Messages) -> None:

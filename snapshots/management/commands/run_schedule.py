@@ -21,11 +21,17 @@ class Command(OperatorCommand):
             "--at",
             type=moment_argument,
             metavar="TIME",
-            help="act as if it were this time (ISO 8601)",
+            help="act as if it were this time (ISO 8601); a later one takes that day's backups now",
         )
 
     def handle(self, *args: object, **options: Any) -> None:
-        now = options["at"] or database_now()
+        real = database_now()
+        now = options["at"] or real
+        if now > real:
+            self.stderr.write(
+                f"{now.isoformat(timespec='seconds')} is in the future: backups queued now hold "
+                "today's data, but count as that day's, which gets no others."
+            )
         try:
             ticked = run_schedule(now)
         except OperationalError as error:
