@@ -40,8 +40,9 @@ FIXED: Mapping[str, str] = MappingProxyType(
         "default_transaction_deferrable": "off",
     }
 )
-# Its value in FIXED is never a server's default.
-WITNESS = "extra_float_digits"
+# A setting of our own, which no server, database or role has: a pooler that drops it drops all.
+WITNESS = "backups_portal.session"
+WITNESSED: Mapping[str, str] = MappingProxyType({WITNESS: "settled"})
 # Not for the portal's own database, whose operator chooses the schema.
 SCHEMA: Mapping[str, str] = MappingProxyType({"search_path": "public"})
 # Timeouts, which the operator can override in the address.
@@ -119,7 +120,7 @@ def session_dsn(
     found = conninfo_to_dict(dsn)
     own = str(found.get("options") or os.environ.get("PGOPTIONS", ""))
     before = _options({**LIMITS, **LOCK_LIMIT, **NO_COMPILING})
-    after = _options({**FIXED, **SCHEMA, **settings})
+    after = _options({**FIXED, **SCHEMA, **WITNESSED, **settings})
     defaults: dict[str, Any] = {
         "connect_timeout": patience,
         "fallback_application_name": APPLICATION,
@@ -171,14 +172,13 @@ def _settle(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
     told it to (`ignore_startup_parameters`).
     """
     statements = [*later_statements(connection.info.server_version), f"SHOW {WITNESS}"]
-    cursor = connection.execute(";".join(statements).encode())
-    while cursor.nextset():
-        pass
-    if cursor.fetchone() != (FIXED[WITNESS],):
+    try:
+        connection.execute(";".join(statements).encode())
+    except psycopg.errors.UndefinedObject as error:
         raise PooledError(
             "A pooler in front of the server ignores settings of sessions: the address has to lead "
             "to the server itself."
-        )
+        ) from error
 
 
 def require_supported(server_version: int) -> None:

@@ -18,8 +18,11 @@ from psycopg.conninfo import conninfo_to_dict
 from backups_portal.demo.ports import free_port
 from backups_portal.demo.system_user import service_user
 from backups_portal.lib import pgsession
+from backups_portal.projectdb.database_url import database_url
+from backups_portal.projectdb.provisioning import database_name
 from backups_portal.projects.servers import check_address
 from tests.conftest import database_of_this_test
+from tests.projectdatabases import main_database
 
 PGBOUNCER = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
 # A portal process's work with its own database, on two connections of one pool.
@@ -163,3 +166,19 @@ def test_a_pooler_before_a_projects_server_is_refused(
             pgsession.connect(url)
         with pytest.raises(psycopg.Error, match=said):
             check_address("main", url)
+
+
+def test_a_pooler_is_noticed_if_the_server_has_our_settings(tmp_path: Path) -> None:
+    with main_database() as target:
+        name = database_name(target.prefix)
+        with psycopg.connect(settings.PROJECT_DATABASE_URL, autocommit=True) as server:
+            for setting, value in pgsession.FIXED.items():
+                if setting != "default_tablespace":
+                    server.execute(f"ALTER DATABASE {name} SET {setting} = '{value}'".encode())
+        address = database_url(settings.PROJECT_DATABASE_URL, database=name)
+        dropping = {"ignore_startup_parameters": "options"}
+        with (
+            pooler(address, tmp_path, pool_mode="session", **dropping) as url,
+            pytest.raises(pgsession.PooledError, match="ignores settings of sessions"),
+        ):
+            pgsession.connect(url)
