@@ -6,7 +6,7 @@ objects are read back, decrypted and compared with what the snapshot recorded.
 
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from snapshots.engine.encryption import data_keys
 from snapshots.engine.errors import EngineError, UnkeptObjectError
 from snapshots.engine.fallback_storage import is_away
 from snapshots.engine.layout import segment_folder
-from snapshots.engine.manifest import Manifest, Segment
+from snapshots.engine.manifest import Segment
 from snapshots.engine.manifest_record import ManifestRecord
 from snapshots.engine.segment_store import is_intact
 from snapshots.engine.segments import check_bytes
@@ -91,7 +91,7 @@ def copy_snapshot(
 
     def copy(_: None, item: Segment) -> int:
         listener.on_object()
-        return _copy_object(source, target, item)
+        return _copy_object(source, target, item.key, partial(_read, item))
 
     unsure = [item for item in manifest.objects.values() if not is_sure(item)]
     lacking = run_parallel(unsure, is_lacking, workers=COPIERS, resource=nullcontext)
@@ -101,9 +101,11 @@ def copy_snapshot(
     sizes = run_parallel(wanted, copy, workers=COPIERS, resource=nullcontext)
     written |= {item.key: size for item, size in zip(wanted, sizes, strict=True)}
     listener.on_publish()
-    if trusted is not None or not _has_manifest(target, record, manifest):
+    # An older record has no digest.
+    exact = replace(record, sha256=manifest.sha256)
+    if trusted is not None or not _has_manifest(target, exact):
         listener.on_write()
-        written[record.key] = _copy_manifest(source, target, record, manifest)
+        written[record.key] = _copy_manifest(source, target, exact)
     known = {*listed, *(trusted or ())}
     names = frozenset(written)
     return Copied(len(manifest.objects), sum(written.values()), names, names & known)
@@ -148,38 +150,51 @@ def _is_better(source: Storage, target: Storage, key: str, stored: bytes) -> boo
     return existing != stored and source.opens(key, stored) and not target.opens(key, existing)
 
 
-def _copy_object(source: Storage, target: Storage, item: Segment) -> int:
-    check = partial(check_bytes, item)
-    stored = source.get_stored(item.key)
-    _put(target, item.key, stored)
+def _copy_object(
+    source: Storage,
+    target: Storage,
+    key: str,
+    read: Callable[[Storage], object],
+    *,
+    once_more: bool = True,
+) -> int:
+    """Copy an object and read it back; return its size in the source.
+
+    Args:
+        read: Reads the object from either storage; raises an EngineError if it is damaged.
+        once_more: Copy again if only the source's first answer was wrong.
+    """
+    stored = source.get_stored(key)
+    _put(target, key, stored)
     try:
-        target.read(item.key, check)
+        read(target)
     except EngineError as error:
         if is_away(error):
             raise
         # This raises the source's error if the source itself is damaged.
-        source.read(item.key, check)
-        raise _unkept(target, item.key) from error
+        read(source)
+        if once_more and source.get_stored(key) != stored:
+            return _copy_object(source, target, key, read, once_more=False)
+        raise _unkept(target, key) from error
     return len(stored)
 
 
-def _has_manifest(target: Storage, record: ManifestRecord, manifest: Manifest) -> bool:
+def _read(item: Segment, storage: Storage) -> bytes:
+    return storage.read(item.key, partial(check_bytes, item))
+
+
+def _copy_manifest(source: Storage, target: Storage, record: ManifestRecord) -> int:
+    return _copy_object(source, target, record.key, record.load)
+
+
+def _has_manifest(target: Storage, record: ManifestRecord) -> bool:
     try:
-        return record.load(target).sha256 == manifest.sha256
+        record.load(target)
     except EngineError as error:
         if is_away(error):
             raise
         return False
-
-
-def _copy_manifest(
-    source: Storage, target: Storage, record: ManifestRecord, manifest: Manifest
-) -> int:
-    stored = source.get_stored(record.key)
-    _put(target, record.key, stored)
-    if not _has_manifest(target, record, manifest):
-        raise _unkept(target, record.key)
-    return len(stored)
+    return True
 
 
 def _unkept(target: Storage, key: str) -> UnkeptObjectError:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from snapshots.engine.errors import StorageError
 from snapshots.engine.layout import manifest_key
 from snapshots.engine.storage import Storage, open_storage
 from snapshots.integrity.orphan_objects import Swept, sweep_project
-from snapshots.integrity.verification import verify
+from snapshots.integrity.verification import verify, verify_copy
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.replication.copy_run import queue_copies
 from snapshots.replication.copy_sweep import sweep_copies
@@ -131,6 +132,26 @@ def test_a_listing_of_copies_that_lacks_fresh_objects_is_not_believed(
     assert proxy.harmed
     row.refresh_from_db()
     assert row.state == SnapshotCopy.State.COPIED, row.reason
+
+
+@pytest.mark.parametrize("folder", ["segments", "manifests"])
+def test_an_object_that_comes_cut_once_is_copied_whole(
+    snapshot: Snapshot, proxy: Proxy, settings: Any, tmp_path: Path, folder: str
+) -> None:
+    settings.SNAPSHOT_COPY_STORAGE = f"file://{tmp_path / 'copies'}"
+    queue_copies([snapshot.project_id], timezone.now(), failed_before=timezone.now())
+    # The first answer with a manifest is the one that says what to copy.
+    numbers, first = count(1), {"segments": 1, "manifests": 2}[folder]
+
+    def cut(method: str, path: str, answer: Answer) -> Answer:
+        if not (method == "GET" and f"/{folder}/" in path) or next(numbers) != first:
+            return answer
+        return replace(answer, body=answer.body[:40])
+
+    proxy.fault = cut
+    copied(snapshot)
+    assert proxy.harmed == 1
+    assert verify_copy(snapshot).rows == snapshot.rows
 
 
 def test_a_web_page_in_place_of_the_storage_is_no_storage(
