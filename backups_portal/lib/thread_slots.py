@@ -16,7 +16,7 @@ class Place(NamedTuple):
     shared: asyncio.Semaphore
 
     async def acquire(self) -> None:
-        """Wait without a thread: for the tenant's limit first, then for the server's."""
+        """Wait without a thread for the tenant's limit, then for the server's."""
         await self.own.acquire()
         try:
             await self.shared.acquire()
@@ -104,7 +104,7 @@ class Slot:
             self._client.release()
 
     async def keep_for_client(self) -> bool:
-        """Keep the thread while a client reads; False if too many do, without waiting."""
+        """Keep the thread while a client reads; False if too many do."""
         if not self._waits_for_client:
             if self._client.is_full():
                 return False

@@ -113,7 +113,7 @@ def sweep(
 
 
 def _missing(storage: Storage, unlisted: Collection[str]) -> set[str]:
-    """Ask for each object that a listing lacked; return those that are missing."""
+    """Return the objects that are missing, of those that a listing lacked."""
 
     def has(_: None, key: str) -> bool:
         return storage.has(key)
