@@ -17,6 +17,10 @@ from cryptography.x509.oid import NameOID
 
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 SECONDS = 5.0
+USAGES = (
+    *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"),
+    *("key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
+)
 
 
 @dataclass
@@ -139,7 +143,9 @@ def make_certificate(folder: Path) -> Certificate:
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
     own = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     constraints = x509.BasicConstraints(ca=True, path_length=None)
-    root = _sign(_unsigned(issuer, issuer, authority_key, constraints), authority_key)
+    # Python 3.13 trusts no authority without its usage, and no certificate without key identifiers.
+    usage = x509.KeyUsage(**dict.fromkeys(USAGES, False) | {"key_cert_sign": True})
+    root = _sign(_unsigned(issuer, issuer, authority_key, constraints, usage), authority_key)
     names = x509.SubjectAlternativeName(
         [
             x509.DNSName("localhost"),
@@ -165,10 +171,10 @@ def _unsigned(
     subject: x509.Name,
     issuer: x509.Name,
     key: ec.EllipticCurvePrivateKey,
-    extension: x509.ExtensionType,
+    *extensions: x509.ExtensionType,
 ) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
-    return (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
@@ -176,11 +182,16 @@ def _unsigned(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
+    for extension in extensions:
+        is_critical = isinstance(extension, x509.BasicConstraints | x509.KeyUsage)
+        builder = builder.add_extension(extension, critical=is_critical)
+    return builder
 
 
 def _sign(
     certificate: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey
 ) -> x509.Certificate:
-    return certificate.sign(key, hashes.SHA256())
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+    return certificate.add_extension(issuer, critical=False).sign(key, hashes.SHA256())
