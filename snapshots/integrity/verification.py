@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from backups_portal.lib.failure_causes import Cause
@@ -46,6 +47,12 @@ class Unverified:
     is_away: bool = False
 
 
+def verifiable(*, copies: bool) -> QuerySet[Snapshot]:
+    """Return the snapshots that `verify_all` reads."""
+    rows = Snapshot.objects.completed()
+    return rows.filter(copy__state=SnapshotCopy.State.COPIED) if copies else rows
+
+
 def verify_all(*, copies: bool = False) -> Iterator[Verified | Unverified]:
     """Verify every stored snapshot, reading shared objects once.
 
@@ -54,9 +61,7 @@ def verify_all(*, copies: bool = False) -> Iterator[Verified | Unverified]:
     """
     for project_id in each_project_id():
         seen: set[str] = set()
-        rows = Snapshot.objects.completed().filter(project=project_id).order_by("taken_at")
-        if copies:
-            rows = rows.filter(copy__state=SnapshotCopy.State.COPIED)
+        rows = verifiable(copies=copies).filter(project=project_id).order_by("taken_at")
         for snapshot in rows.select_related("project"):
             try:
                 yield (verify_copy if copies else verify)(snapshot, seen=seen)

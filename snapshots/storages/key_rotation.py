@@ -80,13 +80,17 @@ def _rotate_storage(url: str, name: str, masters: MasterKeys) -> Rotated:
     rotated = Rotated(name, place_of(url))
     try:
         storage = open_storage(url, name)
+        check = check_storage if name == FIRST else check_copies
         # An empty folder would seem finished, while all keys are in the storage that it hides.
-        (check_storage if name == FIRST else check_copies)(storage)
+        check(storage)
         if storage.lock:
             # Before, because the run after a killed one finds its keys already rewrapped.
             _forget_locks(rotated, Project.objects.all())
         for folder in storage.folders():
             _rotate_folder(storage, folder, masters, rotated)
+            if folder in rotated.failed:
+                # If all of it is away, every other folder would wait for all retries, too.
+                check(storage)
     except StorageError as error:
         log.error("keys could not be rotated: %s", name, error=error)
         rotated.failed[""] = str(error)

@@ -13,7 +13,12 @@ from django.db.models import Q
 
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.models import Project
-from snapshots.engine.errors import DamagedSnapshotError, MissingObjectError, StorageError
+from snapshots.engine.errors import (
+    DamagedSnapshotError,
+    EngineError,
+    MissingObjectError,
+    StorageError,
+)
 from snapshots.engine.layout import MARKER, PROBES
 from snapshots.engine.storage import Storage, place_of
 from snapshots.models import Snapshot, SnapshotCopy
@@ -53,6 +58,15 @@ def right_copy_storage() -> Storage:
         raise StorageError("SNAPSHOT_COPY_STORAGE names no second storage.")
     check_copies(storage)
     return storage
+
+
+def does_answer(*, copies: bool) -> bool:
+    """Tell whether the first or second storage answers and is the right one."""
+    try:
+        (right_copy_storage if copies else right_storage)()
+    except EngineError:
+        return False
+    return True
 
 
 def check_storage(storage: Storage) -> None:

@@ -251,6 +251,32 @@ class TestVerifySnapshot:
         with pytest.raises(CommandError, match=r"^No backup that could be read has a device"):
             run("snapshots", "find", snapshot.project.slug, "Truck")
 
+    def test_a_storage_that_is_away_ends_the_reading_of_all(
+        self, snapshot: Snapshot, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each backup would wait for all retries."""
+        moment = timezone.now() + timedelta(days=1)
+        make_snapshot(snapshot.project, taken_at=moment)
+        settings.SNAPSHOT_STORAGE = bucket_url("http://127.0.0.1:1", "p", max_retries="0")
+        with pytest.raises(CommandError, match="cannot be read: 1 backup not checked") as raised:
+            run("verify_snapshot", "--all")
+        assert "1 of 1 backup could not be read." in str(raised.value)
+
+    def test_one_unreadable_object_ends_no_reading_of_all(
+        self, snapshot: Snapshot, tmp_path: Path, stored: Storage
+    ) -> None:
+        moment = timezone.now() + timedelta(days=1)
+        other = make_snapshot(snapshot.project, taken_at=moment, state=Snapshot.State.QUEUED)
+        take(other.id)
+        # Reading a link to itself fails, and the rest of the storage answers.
+        manifest = tmp_path / "storage" / snapshot.manifest
+        manifest.unlink()
+        manifest.symlink_to(manifest)
+        out = StringIO()
+        with pytest.raises(CommandError, match=r"^1 of 2 backups could not be read\.$"):
+            call_command("verify_snapshot", "--all", stdout=out)
+        assert "1 backup read, 0 of them" in out.getvalue()
+
     def test_one_that_is_not_stored(self) -> None:
         snapshot = make_snapshot(make_project_row(), state=Snapshot.State.EXPIRED)
         with pytest.raises(CommandError, match="is expired, not stored"):

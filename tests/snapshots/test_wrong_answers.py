@@ -6,6 +6,7 @@ from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.utils import timezone
@@ -27,7 +28,17 @@ from snapshots.replication.copy_sweep import sweep_copies
 from snapshots.run.snapshot_run import take
 from snapshots.storages.key_rotation import rotate_each
 from tests.factories import make_snapshot
-from tests.s3 import Answer, Fault, Proxy, bucket_url, one_of, proxy_before, s3_server, well
+from tests.s3 import (
+    DENIED,
+    Answer,
+    Fault,
+    Proxy,
+    bucket_url,
+    one_of,
+    proxy_before,
+    s3_server,
+    well,
+)
 from tests.snapshots.replication.copies import copied
 from tests.takensnapshots import prune, taken
 
@@ -168,6 +179,27 @@ def test_a_web_page_in_place_of_the_storage_is_no_storage(
     assert masters
     (rotated,) = rotate_each(masters)
     assert not rotated.is_finished, "no key may be removed"
+
+
+@pytest.mark.django_db
+def test_a_rotation_ends_with_the_storage(proxy: Proxy, settings: Any, tmp_path: Path) -> None:
+    """Each of thousands of folders would wait for all retries."""
+    settings.SNAPSHOT_STORAGE = bucket_url(proxy.endpoint, tmp_path.name, max_retries="0")
+    storage = open_storage(settings.SNAPSHOT_STORAGE)
+    for _ in range(3):
+        storage.put_stored(f"{uuid4()}/keys/{'0' * 16}", b"key")
+
+    def end(method: str, path: str, answer: Answer) -> Answer:
+        ended.append("keys" in path or bool(ended and ended[-1]))
+        return DENIED if ended[-1] else answer
+
+    ended: list[bool] = []
+    proxy.fault = end
+    masters = MasterKeys.parse(MASTER_KEYS)
+    assert masters
+    (rotated,) = rotate_each(masters)
+    assert len(rotated.failed) == 2
+    assert "AccessDenied" in rotated.failed[""]
 
 
 @pytest.mark.parametrize("keys", ["", MASTER_KEYS])

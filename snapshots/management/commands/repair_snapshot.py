@@ -10,9 +10,11 @@ from backups_portal.audit.recorder import record
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.ui.formats import count
 from snapshots.engine.errors import EngineError
+from snapshots.engine.fallback_storage import is_away
 from snapshots.management.snapshot_arguments import stored_snapshot
 from snapshots.models import Snapshot
 from snapshots.replication.repair import needing_repair, repair
+from snapshots.storages.storage_marker import does_answer
 
 
 class Command(OperatorCommand):
@@ -32,11 +34,11 @@ class Command(OperatorCommand):
         which.add_argument("--all", action="store_true", help="every backup that has a copy")
 
     def handle(self, *args: object, **options: Any) -> None:
-        failed = 0
+        failed, stopped = 0, ""
         snapshots = _chosen(options)
         if snapshots:
             _record_start(options, len(snapshots))
-        for snapshot in snapshots:
+        for number, snapshot in enumerate(snapshots, 1):
             try:
                 repaired = repair(snapshot)
                 result: JsonObject = {
@@ -50,13 +52,19 @@ class Command(OperatorCommand):
             except EngineError as error:
                 failed += 1
                 result, text = {"error": str(error)}, f"not repaired: {error}"
+                if is_away(error) and not all(does_answer(copies=which) for which in (False, True)):
+                    # Every other backup would wait for all retries, too.
+                    left = count(len(snapshots) - number, "backup")
+                    stopped = f" Stopped because a storage cannot be used: {left} not checked."
             if options["json"]:
                 self.write_json({"snapshot_id": str(snapshot.pk), **result})
             else:
                 self.stdout.write(f"snapshot {snapshot.pk}: {text}")
+            if stopped:
+                break
         if failed:
             raise CommandError(
-                f"{failed} of {count(len(snapshots), 'backup')} could not be repaired."
+                f"{failed} of {count(len(snapshots), 'backup')} could not be repaired.{stopped}"
             )
         if not options["json"]:
             self.stdout.write(f"{count(len(snapshots), 'backup')} checked")

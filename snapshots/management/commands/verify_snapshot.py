@@ -12,10 +12,17 @@ from backups_portal.ui.formats import count
 from backups_portal.ui.terminal_progress import progress_bar
 from snapshots.engine.errors import EngineError
 from snapshots.engine.fallback_storage import is_away
-from snapshots.integrity.verification import Unverified, verify, verify_all, verify_copy
+from snapshots.integrity.verification import (
+    Unverified,
+    verifiable,
+    verify,
+    verify_all,
+    verify_copy,
+)
 from snapshots.management.snapshot_arguments import stored_snapshot
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.storages.configured_storages import has_copies
+from snapshots.storages.storage_marker import does_answer
 
 
 def state_of_copy(snapshot: Snapshot) -> str:
@@ -56,7 +63,8 @@ class Command(OperatorCommand):
             self._verify(options)
 
     def _verify_all(self, *, copies: bool, as_json: bool) -> None:
-        found, bad, away = 0, 0, 0
+        found, bad, away, stopped = 0, 0, 0, ""
+        stored = verifiable(copies=copies).count()
         for result in verify_all(copies=copies):
             found += 1
             is_bad = isinstance(result, Unverified)
@@ -69,6 +77,13 @@ class Command(OperatorCommand):
                         f"snapshot {result.snapshot_id} of {result.project} "
                         f"{_verdict(result.is_away)}: {result.error}"
                     )
+                # Otherwise every other backup would wait for all retries, too.
+                if result.is_away and found < stored and not does_answer(copies=copies):
+                    stopped = (
+                        "Stopped because the storage cannot be read: "
+                        f"{count(stored - found, 'backup')} not checked."
+                    )
+                    break
         if not as_json:
             self.stdout.write(
                 f"{count(found - away, 'backup')} read, {bad} of them not as recorded"
@@ -77,7 +92,7 @@ class Command(OperatorCommand):
         lost = f"{bad} of {total} cannot be restored from this storage." if bad else ""
         unknown = f"{away} of {total} could not be read." if away else ""
         if bad or away:
-            raise CommandError(f"{lost} {unknown}".strip())
+            raise CommandError(" ".join(filter(None, (lost, unknown, stopped))))
 
     def _verify(self, options: JsonObject) -> None:
         snapshot = stored_snapshot(options["snapshot"])

@@ -84,6 +84,16 @@ def test_a_lost_first_storage_is_filled_again_from_the_copy_when_asked_to(
     assert AuditEvent.objects.filter(action="snapshot.repaired").count() == 1
 
 
+def test_a_storage_that_is_away_ends_the_repair_of_all(
+    live_project: Project, second: Storage, settings: Any
+) -> None:
+    for days in (1, 0):
+        copied(taken(live_project, days))
+    settings.SNAPSHOT_COPY_STORAGE = NOWHERE
+    with pytest.raises(CommandError, match=r"^1 of 2 .* cannot be used: 1 backup not checked\.$"):
+        called("repair_snapshot", "--all")
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_repair_that_is_killed_goes_on(
     live_project: Project, stored: Storage, settings: Any, tmp_path: Path
