@@ -154,9 +154,15 @@ class CsvJob(LeasedJob[CsvRequest]):
         return {"reason": " ".join(filter(None, said)), "cause": cause}
 
     def give_up(self, error: Exception, **fields: object) -> None:
-        stored = self._stored_before()
-        nothing = NOTHING_EXPORTED if self.is_export else NOTHING_IMPORTED
-        self.counts = nothing if stored is None else stored
+        stored = None
+        self.counts = NOTHING_EXPORTED if self.is_export else NOTHING_IMPORTED
+        try:
+            stored = self._stored_before()
+        except psycopg.Error:
+            log.warning("what was imported before is not known", csv=self.pk, exc_info=True)
+            self.counts = {}
+        if stored is not None:
+            self.counts = stored
         self._end()
         if stored is None:
             self._tell_why()
@@ -216,20 +222,18 @@ class CsvJob(LeasedJob[CsvRequest]):
         return counts
 
     def _stored_before(self) -> JsonObject | None:
-        """Return what a killed attempt stored but did not record, if readable.
+        """Return what a killed attempt stored but did not record; None if nothing.
 
         It is recorded even if the right, the device or the project is gone by now.
+
+        Raises:
+            psycopg.Error: the project's database does not say.
         """
         asked = self.row
         if self.is_export or asked.attempts < 2 or asked.project.state == Project.State.REMOVED:
             return None
-        try:
-            dsn = project_dsn(asked.project)
-            with pgsession.connect(dsn, settings=pgsession.PAGE) as connection:
-                return read_marker(connection, self.pk)
-        except psycopg.Error:
-            log.warning("what was imported before is not known", csv=self.pk, exc_info=True)
-            return None
+        with pgsession.connect(project_dsn(asked.project), settings=pgsession.PAGE) as connection:
+            return read_marker(connection, self.pk)
 
     def _store(self, connection: Connection) -> Imported:
         """Store the records, and write files that explain what was left out."""

@@ -245,6 +245,19 @@ class TestTwice:
         assert (count_rows(backup), events(), CsvRequest.objects.count()) == (13, [{}], 0)
 
     @pytest.mark.usefixtures("_unrecorded")
+    def test_counts_are_unknown_if_the_database_is_away_at_the_last_attempt(
+        self, backup: Project, request_row: CsvRequest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def away(*_: object) -> None:
+            raise psycopg.OperationalError("the server closed the connection unexpectedly")
+
+        monkeypatch.setattr(csv_job, "read_marker", away)
+        CsvRequest.objects.update(attempts=MAX_ATTEMPTS)
+        run_late(request_row)
+        # Three rows were stored, so “0 rows” would be false.
+        assert (count_rows(backup), events(), CsvRequest.objects.count()) == (13, [{}], 0)
+
+    @pytest.mark.usefixtures("_unrecorded")
     def test_what_was_stored_but_not_recorded_is_only_recorded(
         self, backup: Project, request_row: CsvRequest
     ) -> None:
