@@ -14,6 +14,7 @@ from snapshots.engine.errors import (
     UnsupportedFormatError,
 )
 from snapshots.engine.layout import (
+    is_data_key,
     is_manifest,
     is_segment,
     keys_folder,
@@ -26,6 +27,8 @@ from snapshots.engine.storage import Storage
 
 GONE = "This backup is missing from the backup storage."
 IN_PARTS = "Parts of this backup are missing from the backup storage."
+# No object takes this long to write, so an older temporary file was left by a killed process.
+MAX_WRITING_TIME = timedelta(days=1)
 # Objects asked for in parallel: most of the time is waiting for the server.
 ASKERS = 16
 
@@ -99,17 +102,32 @@ def sweep(
             storage.delete(item.key)
             removed += 1
             removed_bytes += item.size
+    half_written = _remove_half_written(storage, project_id, may_delete)
     missing = _missing(storage, named - found)
     broken |= {key: IN_PARTS for key, objects in read.objects.items() if objects & missing}
     return Swept(
-        removed=removed,
-        removed_bytes=removed_bytes,
+        removed=removed + len(half_written),
+        removed_bytes=removed_bytes + sum(half_written),
         missing=tuple(sorted(missing)),
         broken=broken,
         unreadable=tuple(read.unreadable),
         unsupported=tuple(read.unsupported),
         is_empty=bool(records) and all(broken.get(key) == GONE for key in records),
     )
+
+
+def _remove_half_written(
+    storage: Storage, project_id: UUID, may_delete: Callable[[], bool]
+) -> list[int]:
+    """Delete what killed writers left of their objects; return the sizes."""
+    latest, sizes = datetime.now(UTC) - MAX_WRITING_TIME, []
+    for item in storage.staged(f"{project_id}/"):
+        key = item.key.rpartition("#")[0]
+        is_ours = is_segment(key) or is_manifest(key) or is_data_key(key)
+        if is_ours and item.modified < latest and may_delete():
+            storage.delete_staged(item.key)
+            sizes.append(item.size)
+    return sizes
 
 
 def _missing(storage: Storage, unlisted: Collection[str]) -> set[str]:
@@ -167,3 +185,5 @@ def destroy_project(storage: Storage, project_id: UUID) -> None:
     for folder in (keys_folder(project_id), f"{project_id}/"):
         for item in storage.list(folder):
             storage.delete(item.key)
+        for item in storage.staged(folder):
+            storage.delete_staged(item.key)

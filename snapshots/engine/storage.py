@@ -1,9 +1,12 @@
 """Objects outside the databases, in a folder or a bucket, through obstore."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING, TypeVar
 
 import obstore
@@ -41,6 +44,8 @@ log = get_logger(__name__)
 
 # The first bytes of an encrypted object; no Parquet file and no JSON begins with them.
 ENCRYPTED = b"BPE\x01"
+# The name of a temporary file: obstore's LocalStore renames it once all bytes are written.
+STAGED = re.compile(r"[^#]+#\d+")
 # A manifest of a billion rows has some 10 MB; a larger one could exhaust a worker's memory.
 MAX_MANIFEST_BYTES = 256 << 20
 Parsed = TypeVar("Parsed")
@@ -225,6 +230,39 @@ class Storage:
                     yield StoredObject(item["path"], item["size"], item["last_modified"])
         except (BaseError, OSError) as error:
             raise self._failed(f"could not list {prefix}", error) from error
+
+    def staged(self, prefix: str) -> Iterator[StoredObject]:
+        """Yield the temporary files of a folder, which listings hide.
+
+        A bucket has none.
+
+        Raises:
+            StorageError: the folder cannot be read.
+        """
+        root = self._store.prefix if isinstance(self._store, LocalStore) else None
+        if root is None:
+            return
+        try:
+            for path in (Path(root) / prefix).rglob("*#*"):
+                with suppress(FileNotFoundError):
+                    found = path.stat()
+                    if STAGED.fullmatch(path.name) and S_ISREG(found.st_mode):
+                        modified = datetime.fromtimestamp(found.st_mtime, UTC)
+                        yield StoredObject(str(path.relative_to(root)), found.st_size, modified)
+        except OSError as error:
+            raise self._failed(f"could not list {prefix}", error) from error
+
+    def delete_staged(self, key: str) -> None:
+        """Remove a temporary file that `staged` has yielded.
+
+        Raises:
+            StorageError: the file cannot be removed.
+        """
+        if isinstance(self._store, LocalStore) and self._store.prefix is not None:
+            try:
+                (Path(self._store.prefix) / key).unlink(missing_ok=True)
+            except OSError as error:
+                raise self._failed(f"could not delete {key}", error) from error
 
     def folders(self) -> Sequence[str]:
         """List the names of all top-level folders, sorted."""

@@ -1,6 +1,8 @@
 """The sweep reports missing objects, and deletes nothing that may still be needed."""
 
+import os
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -12,9 +14,9 @@ from backups_portal.ops import sweep_state, tasks
 from backups_portal.ops.metrics import exposition
 from backups_portal.projects.models import Project
 from snapshots.engine.errors import StorageError
-from snapshots.engine.layout import segment_key
+from snapshots.engine.layout import keys_folder, segment_key
 from snapshots.engine.manifest import Manifest
-from snapshots.engine.object_sweep import GONE, IN_PARTS, Swept
+from snapshots.engine.object_sweep import GONE, IN_PARTS, Swept, destroy_project
 from snapshots.engine.storage import Storage
 from snapshots.integrity.orphan_objects import sweep_project
 from snapshots.integrity.verification import verify_all
@@ -109,6 +111,38 @@ def test_a_backup_that_expires_while_all_are_read_is_not_damaged(
     Snapshot.objects.filter(pk=pair[1].pk).update(state=Snapshot.State.EXPIRED)
     stored.delete(pair[1].manifest)
     assert list(found) == []
+
+
+def test_what_a_killed_writer_left_goes_after_a_day(
+    pair: list[Snapshot], live_project: Project, tmp_path: Path
+) -> None:
+    """A listing hides the temporary files of the storage's library."""
+    folder = tmp_path / "storage"
+    key = segment_key(live_project.pk, ORPHAN)
+    old, new, other = (folder / name for name in (f"{key}#1", f"{key}#2", f"{key}.notes#1"))
+    manifest = folder / f"{pair[0].manifest}#12"
+    old.parent.mkdir(exist_ok=True)
+    for path in (old, new, other, manifest):
+        path.write_bytes(b"half")
+        age = timedelta(hours=23 if path == new else 25)
+        moment = (timezone.now() - age).timestamp()
+        os.utime(path, (moment, moment))
+    found = swept(live_project)
+    assert (found.removed, found.removed_bytes) == (2, 8)
+    assert [path.exists() for path in (old, new, other, manifest)] == [False, True, True, False]
+    assert verdicts(pair) == [Verdict.UNPROVEN] * 2
+
+
+def test_a_removed_project_leaves_no_temporary_file(
+    pair: list[Snapshot], live_project: Project, stored: Storage, tmp_path: Path
+) -> None:
+    folder = tmp_path / "storage"
+    for key in (segment_key(live_project.pk, ORPHAN), f"{keys_folder(live_project.pk)}one.json"):
+        (folder / f"{key}#1").parent.mkdir(exist_ok=True, parents=True)
+        (folder / f"{key}#1").write_bytes(b"half")
+    destroy_project(stored, live_project.pk)
+    left = (folder / str(live_project.pk)).rglob("*")
+    assert [path for path in left if path.is_file()] == []
 
 
 def test_a_manifest_that_is_missing_costs_no_segment_and_is_said(
