@@ -161,6 +161,25 @@ def test_a_tokens_new_stream_takes_the_place_of_its_old_one(
         stream.close()
 
 
+def test_a_project_that_takes_all_places_leaves_some_to_another(
+    endpoints: Pair, few_places: str
+) -> None:
+    one, two = endpoints
+    crowd: list[Stream] = []
+    tokens = [analysis(one)["token"] for _ in range(PLACES)]
+    eventually(lambda: take_all_places(few_places, tokens, crowd))
+    guest = Stream(few_places, analysis(two)["token"])
+    assert guest.block() == b": listening\n\n"
+    assert b"" in [crowd[0].block() for _ in range(50)], "the oldest of the crowd"
+    # Neither project may take from the other now: they have one and two of three.
+    for endpoint in endpoints:
+        with closing(Stream(few_places, analysis(endpoint)["token"])) as stream:
+            assert stream.block() == LATER
+    for stream in (*crowd[1:], guest):
+        assert stream.block() in (b": listening\n\n", b": still here\n\n")
+        stream.close()
+
+
 def test_what_nobody_heard_is_told_to_the_next_who_listens(endpoints: Pair) -> None:
     one = endpoints[0]
     made = analysis(one)

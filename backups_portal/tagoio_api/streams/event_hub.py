@@ -1,7 +1,7 @@
 """Serve all event streams of a process through one Redis subscription."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -129,15 +129,29 @@ class Hub:
         self._work: asyncio.Task[None] | None = None
 
     def admit(self, listener: Listener) -> bool:
-        """Admit a listener; at the limit, it replaces the oldest one of its token."""
+        """Admit a listener; at the limit, it may replace another one."""
         if len(self._listeners) >= settings.API_EVENT_STREAMS:
-            own = next((one for one in self._listeners if one.claim == listener.claim), None)
-            if own is None:
+            replaced = self._replaceable(listener.claim)
+            if replaced is None:
                 return False
-            del self._listeners[own]
-            own.end()
+            del self._listeners[replaced]
+            replaced.end()
         self._listeners[listener] = None
         return True
+
+    def _replaceable(self, claim: Claim) -> Listener | None:
+        """Return the oldest listener of a token, or else of the project with the most.
+
+        None if that project would then have fewer than the token's own project.
+        """
+        own = next((one for one in self._listeners if one.claim == claim), None)
+        if own is not None:
+            return own
+        counts = Counter(one.claim.prefix for one in self._listeners)
+        [(prefix, most)] = counts.most_common(1)
+        if most <= counts[claim.prefix] + 1:
+            return None
+        return next(one for one in self._listeners if one.claim.prefix == prefix)
 
     async def subscribe(self, listener: Listener) -> None:
         """Subscribe to a listener's topics; it misses no event once this returns.
