@@ -152,8 +152,12 @@ def stop_move(*, transfer: Transfer, actor: Account, for_good: bool) -> None:
     stopped = waiting.update(state=ended, reason="") or rows.filter(state__in=resting).update(
         state=ended
     )
+    wish = Wish.CANCEL if for_good else Wish.PAUSE
+    if not stopped and at_work.filter(wish=wish).exists():
+        # Requested before, and recorded then.
+        return
     if not stopped:
-        stopped = at_work.update(wish=Wish.CANCEL if for_good else Wish.PAUSE)
+        stopped = at_work.update(wish=wish)
     if not stopped:
         raise TransferRefusedError("This transfer is not running.", status=CONFLICT)
     is_undo = transfer.work == Work.UNDO
