@@ -124,7 +124,7 @@ def publish_project(
 
     Call it in a transaction, so that there is never half a project.
     """
-    project = _insert(
+    project = insert_project(
         name=name,
         prefix=instance.prefix,
         server=instance.server,
@@ -151,7 +151,8 @@ def publish_project(
     return project
 
 
-def _insert(*, name: str, **fields: object) -> Project:
+def insert_project(*, name: str, **fields: object) -> Project:
+    """Store a project under a free slug, in a transaction of the caller."""
     slug = free_slug(name)
     try:
         with transaction.atomic():

@@ -23,7 +23,7 @@ from backups_portal.projectdb.provisioning import database_name
 from backups_portal.projects.database_dsn import PASSWORD_PURPOSE, keyring
 from backups_portal.projects.due_times import parse_zone
 from backups_portal.projects.models import MainDatabase, Membership, Project
-from backups_portal.projects.project_creation import NAME_LENGTH, free_slug, new_password
+from backups_portal.projects.project_creation import NAME_LENGTH, insert_project, new_password
 from backups_portal.projects.servers import choose_server
 from backups_portal.ui.visible_names import name_problem
 from snapshots.engine.contents_index import read_cells
@@ -199,10 +199,9 @@ def _check_known(storage: Storage, manifest: Manifest, known: Snapshot, rebuilt:
 
 def _bring_back(manifest: Manifest, owner: Account) -> Project:
     name = _free_name(_labelled_name(manifest), owner)
-    project = Project.objects.create(
-        id=manifest.project_id,
-        slug=free_slug(name),
+    project = insert_project(
         name=name,
+        id=manifest.project_id,
         state=Project.State.SHUT_DOWN,
         prefix=manifest.prefix,
         server=choose_server(),

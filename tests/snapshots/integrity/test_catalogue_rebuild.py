@@ -13,6 +13,7 @@ from django.core.management.base import CommandError
 from django.db import connection
 from django.utils import timezone
 
+from backups_portal.projects import project_creation
 from backups_portal.projects.models import DatabaseServer, Membership, Project
 from snapshots.engine.layout import manifest_key
 from snapshots.engine.storage import Storage
@@ -120,6 +121,23 @@ def test_a_name_that_the_owner_has_already(lost: dict[str, Any]) -> None:
     out = StringIO()
     call_command("rebuild_catalogue", "--owner", owner.email, stdout=out)
     assert f"{lost['name']} (2) (brought back, shut down): 2 backups" in out.getvalue()
+
+
+def test_another_project_takes_the_address_meanwhile(
+    lost: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free_slug = project_creation.free_slug
+
+    def and_take(name: str) -> str:
+        slug = free_slug(name)
+        if not Project.objects.filter(name="Quicker").exists():
+            make_project_row(name="Quicker", slug=slug)
+        return slug
+
+    monkeypatch.setattr(project_creation, "free_slug", and_take)
+    rebuild()
+    quicker, found = Project.objects.get(name="Quicker"), Project.objects.get(pk=lost["id"])
+    assert found.slug.startswith(f"{quicker.slug}-")
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_comes_back(
