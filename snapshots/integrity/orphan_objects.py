@@ -20,6 +20,9 @@ from snapshots.storages.storage_marker import check_storage
 
 log = get_logger(__name__)
 
+# The most keys of missing objects that a line of the log names.
+MAX_KEYS = 20
+
 
 def sweep_project(project_id: UUID) -> Swept | None:
     """Remove orphaned segments; fail snapshots that lack objects.
@@ -57,8 +60,13 @@ def sweep_project(project_id: UUID) -> Swept | None:
             check_storage(storage)
             _condemn(project_id, swept)
     log.info("swept", project=project_id, removed=swept.removed, bytes=swept.removed_bytes)
-    for key in swept.missing:
-        log.error("storage lacks an object that a backup names", project=project_id, key=key)
+    if swept.missing:
+        log.error(
+            "storage lacks objects that backups name",
+            project=project_id,
+            count=len(swept.missing),
+            first=swept.missing[:MAX_KEYS],
+        )
     for key in swept.unsupported:
         log.warning(
             "nothing removed: a backup is of an unsupported version", project=project_id, key=key
