@@ -15,12 +15,14 @@ class SoughtRows:
         name: The device's name in the backup.
         day: In UTC; None means all days.
         last_day: The last day of a period that begins on `day`; None for a single day.
+        variable: Its name; "" means all variables.
     """
 
     device: str
     name: str
     day: date | None = None
     last_day: date | None = None
+    variable: str = ""
 
     @property
     def since(self) -> datetime | None:
@@ -49,13 +51,15 @@ class SoughtRows:
         return {
             "device": self.device,
             **{name: day.isoformat() for name, day in days.items() if day},
+            **({"variable": self.variable} if self.variable else {}),
         }
 
     def in_transfer(self) -> dict[str, str]:
         """Return the query parameters of the page “Move data”."""
         period = {"start": self.since, "end": self.until}
         moments = {name: moment.isoformat() for name, moment in period.items() if moment}
-        return {"device": self.device, **moments}
+        variable = {"variable": self.variable} if self.variable else {}
+        return {"device": self.device, **variable, **moments}
 
     def as_json(self) -> dict[str, object]:
         """Return JSON values, which the restore's row stores."""
@@ -66,4 +70,4 @@ class SoughtRows:
         """Parse what `as_json` returned."""
         days = (values.get(name) for name in ("day", "last_day"))
         day, last_day = (date.fromisoformat(text) if text else None for text in days)
-        return cls(values["device"], values["name"], day, last_day)
+        return cls(values["device"], values["name"], day, last_day, values.get("variable", ""))

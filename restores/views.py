@@ -76,7 +76,7 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
         name = next(names, None)
         if name is None:
             return None
-        return SoughtRows(asked["device"], name, asked["day"], asked["last_day"])
+        return SoughtRows(name=name, **asked)
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
         others = Restore.objects.filter(snapshot=self.snapshot).exclude(state=Restore.State.FAILED)

@@ -67,7 +67,9 @@ class FindView(ProjectPermissionMixin, TemplateView):
             "page": Paginator(found.holdings, ON_A_PAGE).get_page(self.request.GET.get("page")),
             "summary": _summary(found),
             "missing": _missing(found),
-            "sought": _sought(devices[0].device_id, day, last_day if last_day != day else None),
+            "sought": _sought(
+                devices[0].device_id, day, last_day if last_day != day else None, variable
+            ),
         }
 
     def _inside(self, day: date | None, last_day: date | None, variable: str) -> str:
@@ -101,8 +103,8 @@ def _missing(found: Found) -> int | None:
     return max((found.best.rows or 0) - found.now, 0)
 
 
-def _sought(device_id: str, day: date | None, last_day: date | None) -> str:
+def _sought(device_id: str, day: date | None, last_day: date | None, variable: str) -> str:
     """Return the query that tells a restore which rows are being looked for."""
     days = {"day": day, "last_day": last_day}
     asked = {name: on.isoformat() for name, on in days.items() if on}
-    return urlencode({"device": device_id, **asked})
+    return urlencode({"device": device_id, **asked, **({"variable": variable} if variable else {})})

@@ -126,7 +126,7 @@ class TestProgress:
     def test_a_period_is_shown_and_moved_back_whole(
         self, client: Client, snapshot: Snapshot, owner: Account
     ) -> None:
-        sought = SoughtRows(DEVICE, "Truck 07", date(2024, 3, 1), date(2024, 3, 7))
+        sought = SoughtRows(DEVICE, "Truck 07", date(2024, 3, 1), date(2024, 3, 7), "wind")
         restore = self.make(
             *(snapshot, owner),
             state="completed",
@@ -135,9 +135,12 @@ class TestProgress:
             sought=sought.as_json(),
         )
         page = client.get(f"/restores/{restore.pk}/").content.decode()
-        assert "Made for Truck 07, 1 Mar 2024 to 7 Mar 2024 (UTC)." in words(page)
-        assert "Period 1 Mar 2024 to 7 Mar 2024 (UTC)" in words(page)
-        assert "start=2024-03-01T00%3A00%3A00%2B00%3A00&end=2024-03-08T00" in unescape(page)
+        assert "Made for Truck 07, wind, 1 Mar 2024 to 7 Mar 2024 (UTC)." in words(page)
+        assert "Variable wind Period 1 Mar 2024 to 7 Mar 2024 (UTC)" in words(page)
+        assert (
+            "variable=wind&start=2024-03-01T00%3A00%3A00%2B00%3A00&end=2024-03-08T00"
+            in unescape(page)
+        )
 
     @pytest.mark.parametrize("sought", [SoughtRows(DEVICE, "Truck 07", date(2024, 3, 1)), None])
     def test_result_leads_back(

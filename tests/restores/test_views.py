@@ -333,7 +333,7 @@ def test_a_broker_that_is_away_delays_a_restore_and_does_not_lose_it(
             {"device": DEVICE, "day": "2026-03-01", "last_day": "2026-03-07"},
             SoughtRows(DEVICE, "Truck", date(2026, 3, 1), date(2026, 3, 7)),
         ),
-        ({"device": DEVICE}, SoughtRows(DEVICE, "Truck")),
+        ({"device": DEVICE, "variable": "wind"}, SoughtRows(DEVICE, "Truck", variable="wind")),
         ({"device": DEVICE, "day": "9999-12-31"}, SoughtRows(DEVICE, "Truck", date.max)),
         # A device missing from this backup, or a malformed one, is no reason to refuse a restore.
         ({"device": "ab" * 12}, None),

@@ -66,10 +66,11 @@ def test_what_was_looked_for_and_nothing_else_is_moved_back_once(
     assert transfer.chosen() == Choice(devices=(DEVICE,), since=day[0], until=day[1])
 
 
-def test_several_days_are_moved_back(client: Client, restore: Restore) -> None:
-    restore.remember(SoughtRows(DEVICE, "Truck 07", date(2026, 3, 1), date(2026, 3, 7)))
+def test_a_variable_of_several_days_is_moved_back(client: Client, restore: Restore) -> None:
+    restore.remember(SoughtRows(DEVICE, "Truck 07", date(2026, 3, 1), date(2026, 3, 7), "wind"))
     press(client, restore)
     chosen = Transfer.objects.get().chosen()
+    assert chosen.variables == ("wind",)
     assert chosen.since == datetime(2026, 3, 1, tzinfo=UTC)
     assert chosen.until == datetime(2026, 3, 8, tzinfo=UTC)
 

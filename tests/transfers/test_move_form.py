@@ -16,6 +16,7 @@ from backups_portal.transfers.pages.device_list import MAX_COUNTED, DeviceRow
 from backups_portal.transfers.pages.move_suggestion import (
     ENDS_FIRST,
     NO_DEVICE,
+    NO_VARIABLE,
     NOT_HERE,
     SAME,
     ProjectChoice,
@@ -79,11 +80,13 @@ def test_projects_of_a_link(
     assert found.ignored == says
 
 
-def test_devices_and_period_of_a_link() -> None:
+def test_devices_variables_and_period_of_a_link() -> None:
     found = suggest(f"device={'b' * 24}&device={'a' * 24}&device={'b' * 24}&device=Truck")
     assert (found.devices, found.ignored) == (["b" * 24, "a" * 24], [NO_DEVICE])
     # A device belongs to the project that it is moved from.
     assert suggest(f"from=nobodys&device={'a' * 24}").devices == []
+    found = suggest("variable=wind&variable=air,%20outside&variable=speed&variable=wind")
+    assert (found.variables, found.ignored) == (["wind", "speed"], [NO_VARIABLE])
     # With an offset (even if its plus sign was not escaped), in UTC, or on the reader's clock.
     for start in ("2026-11-27T01:00:00+01:00", "2026-11-27T00:00Z", "2026-11-27T01:00"):
         found = suggest(f"start={start}&end=2026-11-28")
@@ -119,12 +122,15 @@ def test_a_link_fills_the_form_in_on_the_readers_clocks(
     visitor: Client, backup: Project, live: Project
 ) -> None:
     visitor.cookies["zone"] = "Europe/Berlin"
-    link = f"from={backup.slug}&into={live.slug}&device={DEVICE}&start=2026-03-01T00:01Z"
+    link = (
+        f"from={backup.slug}&into={live.slug}&device={DEVICE}&variable=wind&start=2026-03-01T00:01Z"
+    )
     page = visitor.get(f"{page_of(backup)}?{link}").text
     for filled in (
         f'<option value="{backup.pk}" selected>',
         f'<option value="{live.pk}" selected>',
         f'<input type="hidden" name="devices" value="{DEVICE}">',
+        'name="variables" value="wind"',
         'name="since" value="2026-03-01T01:01"',
         'name="zone" value="Europe/Berlin"',
     ):

@@ -1,8 +1,8 @@
 """Read which move a link suggests, as far as the visitor may make it.
 
 The link is the address of the page “Move data” with these optional parameters: `from` and `into`
-are slugs of projects, `device` is the id of a device in the first and may be repeated, `start` and
-`end` are ISO 8601 and limit the time of records.
+are slugs of projects, `device` is the id of a device in the first and may be repeated, `variable`
+is a name and may be repeated, `start` and `end` are ISO 8601 and limit the time of records.
 """
 
 import re
@@ -20,6 +20,7 @@ from backups_portal.ui.visible_names import seen_name
 
 DEVICE_ID = re.compile("[0-9a-f]{24}")
 NO_DEVICE = "The link has a wrong device. It was left out."
+NO_VARIABLE = "The link has a wrong variable. It was left out."
 ENDS_FIRST = "The period of the link ends before it begins. It was left out."
 SAME = "The link names the same project twice. Choose where the data goes."
 NOT_HERE = "The link moves data between two other projects. Check both below."
@@ -61,6 +62,7 @@ class Suggestion:
     source: UUID
     target: UUID | None = None
     devices: list[str] = field(default_factory=list)
+    variables: list[str] = field(default_factory=list)
     since: datetime | None = None
     until: datetime | None = None
     ignored: list[str] = field(default_factory=list)
@@ -86,6 +88,7 @@ def read_suggestion(
         _take_sides(found, source, target, project)
     if source or not found.ignored:
         _take_devices(found, asked.getlist("device"))
+        _take_variables(found, asked.getlist("variable"))
         _take_period(found, asked, zone)
     return found
 
@@ -119,6 +122,13 @@ def _take_devices(found: Suggestion, ids: list[str]) -> None:
     found.devices = [one for one in dict.fromkeys(ids) if DEVICE_ID.fullmatch(one)]
     if len(found.devices) < len(set(ids)):
         found.ignored.append(NO_DEVICE)
+
+
+def _take_variables(found: Suggestion, names: list[str]) -> None:
+    # The field separates names by commas.
+    found.variables = [name for name in dict.fromkeys(names) if name.strip() and "," not in name]
+    if len(found.variables) < len(set(names)):
+        found.ignored.append(NO_VARIABLE)
 
 
 def _take_period(found: Suggestion, asked: QueryDict, zone: str) -> None:

@@ -71,7 +71,12 @@ class MoveBackView(RestoreView):
             source=source,
             target=self.project,
             actor=self.account,
-            choice=Choice(devices=(sought.device,), since=sought.since, until=sought.until),
+            choice=Choice(
+                devices=(sought.device,),
+                variables=(sought.variable,) if sought.variable else None,
+                since=sought.since,
+                until=sought.until,
+            ),
             request_key=_key(self.request.POST.get("request_key", "")),
         )
 

@@ -101,6 +101,7 @@ class TransfersView(ProjectPermissionMixin, RefusingFormView):
             "source": asked.source,
             "target": asked.target,
             "devices": asked.devices,
+            "variables": ", ".join(asked.variables),
             "since": local_text(asked.since, self.zone),
             "until": local_text(asked.until, self.zone),
             "zone": self.zone,

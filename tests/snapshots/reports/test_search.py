@@ -68,9 +68,9 @@ def test_the_page_leads_inside(
     query = "variable=wind&amp;since=2026-03-02T00%3A00&amp;until=2026-03-04T00%3A00"
     inside = f"/projects/{live_project.slug}/backups/{newer.pk}/devices/{DEVICE}/"
     assert f'href="{inside}?{query}"' in shown
-    # A restore for them moves the rows of these days back, and no others.
-    days = "day=2026-03-02&amp;last_day=2026-03-03"
-    assert f"/backups/{newer.pk}/restore/?device={DEVICE}&amp;{days}" in shown
+    # A restore for them moves these rows back, and no others.
+    rows = "day=2026-03-02&amp;last_day=2026-03-03&amp;variable=wind"
+    assert f"/backups/{newer.pk}/restore/?device={DEVICE}&amp;{rows}" in shown
     assert "No wind of this device" in shown
     assert f"{older.pk}/devices/" not in shown
     assert "to 3 Mar" in shown
