@@ -140,9 +140,9 @@ class Hub:
         return True
 
     def _replaceable(self, claim: Claim) -> Listener | None:
-        """Return the oldest listener of a token, or else of the project with the most.
+        """Return the oldest listener of a token, or of the largest project.
 
-        None if that project would then have fewer than the token's own project.
+        The largest has the most listeners; None if it would then have fewer than the token's own.
         """
         own = next((one for one in self._listeners if one.claim == claim), None)
         if own is not None:
