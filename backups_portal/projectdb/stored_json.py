@@ -22,7 +22,9 @@ _ROOM = 254 - DEEPEST
 # This many digits may exceed 64 bits or double precision; jsonb writes no exponents.
 _LONG_NUMBER = re.compile(rb"[\d.]{17}")
 # Fewer digits fit into 64 bits, and no finite double has more than `_MAX_DIGITS`.
-_LONG_INTEGER = re.compile(rb"\d{19}")
+_LONG_INTEGER = re.compile(rb"(?:^|[-:\[,\s])\d{19}")
+_LONG_DIGITS = b"0" * 19
+_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _MAX_DIGITS = 309
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]', re.DOTALL)
 
@@ -57,7 +59,8 @@ def rounded_integer(text: bytes) -> str:
         if not _is_kept(digits):
             rounded.append(digits)
 
-    if _LONG_INTEGER.search(text):
+    # The expression alone would take a tenth of the time of sending 1,000 records.
+    if _LONG_DIGITS in text.translate(_DIGITS_TO_ZERO) and _LONG_INTEGER.search(text):
         json.loads(text, parse_int=look)
     return rounded[0] if rounded else ""
 
