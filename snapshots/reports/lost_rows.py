@@ -66,6 +66,11 @@ class Found:
     is_device_gone: bool
 
     @property
+    def has_variable(self) -> bool:
+        """Tell whether a backup has the searched variable, or may have it."""
+        return any(holding.has_variable for holding in self.holdings)
+
+    @property
     def best(self) -> Holding | None:
         """Return the newest restorable backup with the most rows; None if none."""
         restorable = [holding for holding in self.holdings if holding.is_restorable]

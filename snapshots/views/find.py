@@ -89,6 +89,8 @@ class FindView(ProjectPermissionMixin, TemplateView):
 
 def _summary(found: Found) -> str:
     """Summarise how many rows exist now, and which backup has the most."""
+    if found.holdings and not found.has_variable:
+        return "No backup of this device has such a variable"
     now = "Now: not known" if found.now is None else f"Now: {formats.count(found.now, 'row')}"
     if found.best is None:
         return f"{now}; no backup that can be restored has any"

@@ -103,6 +103,30 @@ def test_a_device_that_is_gone_is_said_to_be(
     assert gone in page(client, live_project, "")
 
 
+def test_a_variable_that_no_backup_has_is_said_to_be_unknown(
+    client: Client, live_project: Project, snapshots: list[Snapshot]
+) -> None:
+    shown = page(client, live_project, "variable=Wind")
+    assert "No backup of this device has such a variable" in shown
+    assert "Check how Wind is written" in shown
+    assert "Try another day" not in shown
+
+
+def test_sums_over_all_variables_do_not_pass_for_one_variables(
+    client: Client, live_project: Project, snapshots: list[Snapshot]
+) -> None:
+    with psycopg.connect(admin_dsn(live_project), autocommit=True) as source:
+        source.execute("DELETE FROM variable WHERE series_id = 9")
+        shown = page(client, live_project, "variable=wind")
+        assert "15 rows of Truck are missing, counted over all of its variables." in shown
+        assert "then move those of wind back" in shown
+        # As many new rows of other variables hide the loss.
+        add_rows(source, 1, 30, series=1)
+    shown = page(client, live_project, "variable=wind")
+    assert "Rows of wind may be lost all the same" in shown
+    assert "values were changed" not in shown
+
+
 def test_the_command_says_how_many_devices_it_does_not_name(live_project: Project) -> None:
     with psycopg.connect(admin_dsn(live_project), autocommit=True) as source:
         source.execute(
