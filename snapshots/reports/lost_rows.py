@@ -25,7 +25,9 @@ log = get_logger(__name__)
 
 # A search that finds more devices than this asks for a longer part of the name.
 MAX_DEVICES = 25
-COUNT = """SELECT EXISTS (SELECT FROM device WHERE id = %(device)s), (SELECT count(*) FROM variable
+COUNT = """SELECT (SELECT name FROM device WHERE id = %(device)s),
+    EXISTS (SELECT FROM device WHERE name = %(name)s AND id <> %(device)s),
+    (SELECT count(*) FROM variable
     WHERE series_id IN (SELECT id FROM series WHERE device_id = %(device)s){days})"""
 OF_DAYS = " AND time >= %(first)s AND time < %(last)s::timestamptz + interval '24 hours'"
 
@@ -53,17 +55,40 @@ class Holding:
 
 
 @dataclass(frozen=True)
+class RowsNow:
+    """A device in the main database.
+
+    Attributes:
+        name: Its name there; None if it is gone.
+        has_namesake: Whether another device there has the name that was searched.
+        rows: The number of its rows, of the searched days.
+    """
+
+    name: str | None
+    has_namesake: bool
+    rows: int
+
+
+@dataclass(frozen=True)
 class Found:
     """All stored backups of a project, newest first, with their rows.
 
     Attributes:
-        now: Rows in the main database; None if it did not answer in time.
-        is_device_gone: Whether the main database answered that it has no such device.
+        database: The main database's answer; None if it did not answer in time.
     """
 
     holdings: list[Holding]
-    now: int | None
-    is_device_gone: bool
+    database: RowsNow | None
+
+    @property
+    def now(self) -> int | None:
+        """Return the rows in the main database; None if unknown."""
+        return None if self.database is None else self.database.rows
+
+    @property
+    def is_device_gone(self) -> bool:
+        """Tell whether the main database answered that it has no such device."""
+        return self.database is not None and self.database.name is None
 
     @property
     def has_variable(self) -> bool:
@@ -153,6 +178,7 @@ def find_rows(
     day: date | None = None,
     last_day: date | None = None,
     *,
+    name: str = "",
     variable: str = "",
 ) -> Found:
     """Count a device's rows in each stored backup and now.
@@ -161,6 +187,7 @@ def find_rows(
     existence is checked: a backup in which the device lacks it has none of the rows.
 
     Args:
+        name: The device's, to tell whether another one in the main database has it.
         day, last_day: In UTC. Without `day`, all days count; without `last_day`, only `day`.
 
     Raises:
@@ -182,8 +209,8 @@ def find_rows(
             holdings.append(Holding(snapshot, None, str(error)))
     most = max((holding.rows or 0 for holding in holdings), default=0)
     marked = [replace(item, is_most=most > 0 and item.rows == most) for item in holdings]
-    now, is_device_gone = _rows_now(project, device_id, day, last_day)
-    return Found(marked, now, is_device_gone)
+    asked = {"device": device_id, "name": name}
+    return Found(marked, _rows_now(project, asked, day, last_day))
 
 
 class _Library:
@@ -236,9 +263,9 @@ def _variables_in(series: pa.Table, device_id: str) -> Iterable[tuple[str, str]]
 
 
 def _rows_now(
-    project: Project, device_id: str, day: date | None, last_day: date | None
-) -> tuple[int | None, bool]:
-    """Count a device's rows in the main database; tell whether it is gone."""
+    project: Project, device: dict[str, str], day: date | None, last_day: date | None
+) -> RowsNow | None:
+    """Count the device's rows in the main database; None if it is away."""
     bounds = {
         name: datetime.combine(one, datetime.min.time(), UTC)
         for name, one in (("first", day), ("last", last_day))
@@ -247,8 +274,8 @@ def _rows_now(
     query = COUNT.format(days=OF_DAYS if bounds else "")
     try:
         with current_database(project) as connection:
-            row = connection.execute(query, {"device": device_id, **bounds}).fetchone()
+            row = connection.execute(query, {**device, **bounds}).fetchone()
     except EngineError:
         log.warning("the main database was not asked", project=project.pk, exc_info=True)
-        return None, False
-    return (int(row[1]), not row[0]) if row else (None, False)
+        return None
+    return RowsNow(*row) if row else None

@@ -53,7 +53,8 @@ class FindView(ProjectPermissionMixin, TemplateView):
                     "is_unknown": not devices,
                     "unreadable": matching.unreadable,
                 }
-            found = find_rows(self.project, devices[0].device_id, day, last_day, variable=variable)
+            device_id, name = devices[0].device_id, devices[0].name
+            found = find_rows(self.project, device_id, day, last_day, name=name, variable=variable)
         except EngineError as error:
             log.exception("no backup was asked", project=self.project.pk)
             return {"failure": str(error)}

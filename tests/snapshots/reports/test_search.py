@@ -103,6 +103,26 @@ def test_a_device_that_is_gone_is_said_to_be(
     assert gone in page(client, live_project, "")
 
 
+def test_a_device_that_has_another_name_now_is_named(
+    client: Client, live_project: Project, snapshots: list[Snapshot]
+) -> None:
+    assert "It is called" not in page(client, live_project, "")
+    with psycopg.connect(admin_dsn(live_project), autocommit=True) as source:
+        source.execute("UPDATE device SET name = 'Old' WHERE id = %s", [DEVICE])
+        shown = page(client, live_project, "")
+        assert f"It is called Old in {live_project.name} now." in shown
+        assert "Another device" not in shown
+        source.execute(
+            "INSERT INTO device (id, name, type) VALUES (repeat('e', 24), 'Truck', 'mutable')"
+        )
+        assert "Another device there has its old name." in page(client, live_project, "")
+        # A move matches devices by name, too.
+        source.execute("DELETE FROM device WHERE id = %s", [DEVICE])
+    shown = page(client, live_project, "")
+    assert "the dry run says whether its rows move into that one" in shown
+    assert "brings the device back" not in shown
+
+
 def test_a_variable_that_no_backup_has_is_said_to_be_unknown(
     client: Client, live_project: Project, snapshots: list[Snapshot]
 ) -> None:
