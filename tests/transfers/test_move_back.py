@@ -140,5 +140,16 @@ def test_the_restore_says_what_is_back_already(client: Client, restore: Restore)
     text = " ".join(client.get(page).text.split())
     assert "Tags and parameters of 2 devices were brought back to Cold Chain" in text
     assert "0 records" not in text
+    # One that found nothing left to move, as from a second tab, changes nothing of that.
+    idle = {"stored": 0, "created": 0, "chosen": 2, "is_equal": True}
+    factories.make_transfer(
+        rescued(restore),
+        restore.snapshot.project,
+        requested_by=restore.requested_by,
+        work="move",
+        state="completed",
+        report={"summary": idle},
+    )
+    assert "Tags and parameters of 2 devices" in " ".join(client.get(page).text.split())
     Transfer.objects.update(state="undone")
     assert "Move Truck" in client.get(page).text

@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
@@ -27,11 +28,14 @@ class RestoreView(RestorePage):
         return super().get_context_data(moved=self._moved(), **kwargs)
 
     def _moved(self) -> Transfer | None:
-        """Find the newest transfer that brought data back."""
+        """Find the newest transfer that changed the target, not just read it."""
         if self.restore.project_id is None:
             return None
         moved = Transfer.objects.filter(
-            source=self.restore.project_id, target=self.project, state=Transfer.State.COMPLETED
+            Q(report__summary__stored__gt=0) | Q(report__summary__device_settings__gt=0),
+            source=self.restore.project_id,
+            target=self.project,
+            state=Transfer.State.COMPLETED,
         )
         return (
             moved.only("report", "state", "created_at", "finished_at")
