@@ -15,10 +15,12 @@ from backups_portal.transfers.pages.outcome_sentences import (
     NO_MATCH,
     PAST,
     change_text,
+    chosen_records,
     outcome_notes,
     outcome_sentence,
 )
 from backups_portal.transfers.plan.dry_run import Plan
+from backups_portal.transfers.plan.selection import Choice, DeviceSettings
 from backups_portal.transfers.transfer_report import describe_plan
 from tests import factories
 
@@ -158,3 +160,17 @@ def test_the_text_of_a_plan_says_how_many_changes_it_leaves_out() -> None:
     ]
     said = describe_plan(Plan((), (), settings=SettingsChanges(1, ({**line, "more": 0},))))
     assert said[-1] == "Truck (a): tag site: none → “North”"
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        (Choice(), "All devices"),
+        (Choice(devices=("a",), variables=("wind",)), "Truck 07, only wind"),
+        (Choice(variables=("rain", "wind")), "All devices, only rain and wind"),
+        (Choice(variables=tuple("abcd")), "All devices, only 4 variables"),
+        (Choice(variables=("wind",), device_settings=DeviceSettings.ONLY), "All devices"),
+    ],
+)
+def test_the_chosen_variables_are_named_beside_the_devices(choice: Choice, said: str) -> None:
+    assert chosen_records(choice, [{"source": "a", "name": "Truck 07"}]) == said

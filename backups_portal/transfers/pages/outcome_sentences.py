@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from backups_portal.lib.json_types import JsonObject
+from backups_portal.transfers.plan.selection import Choice
 from backups_portal.ui.formats import count
 from backups_portal.ui.visible_names import seen_name
 from snapshots.reports.resource_lines import HIDDEN
@@ -99,6 +100,20 @@ def chosen_devices(chosen: Sequence[str] | None, lines: Sequence[JsonObject]) ->
     if len(chosen) <= MAX_NAMED and set(chosen) <= names.keys():
         return _listed([names[device] for device in chosen])
     return count(len(chosen), "device")
+
+
+def chosen_records(choice: Choice, lines: Sequence[JsonObject]) -> str:
+    """Name the chosen devices, and the variables if not all are moved.
+
+    Args:
+        lines: The devices as for `outcome_sentence`.
+    """
+    devices = chosen_devices(choice.devices, lines)
+    if not choice.variables or not choice.moves_records:
+        return devices
+    names = [seen_name(name) for name in choice.variables]
+    variables = _listed(names) if len(names) <= MAX_NAMED else count(len(names), "variable")
+    return f"{devices}, only {variables}"
 
 
 def change_text(change: JsonObject) -> str:

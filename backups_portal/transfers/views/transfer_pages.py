@@ -35,7 +35,7 @@ from backups_portal.transfers.pages.outcome_sentences import (
     FUTURE,
     NO_MATCH,
     PAST,
-    chosen_devices,
+    chosen_records,
     outcome_notes,
     outcome_sentence,
 )
@@ -246,7 +246,7 @@ class TransferPage(TransferMixin, TemplateView):
         choice = transfer.chosen() if is_known else Choice()
         return {
             "choice": choice,
-            "chosen_devices": chosen_devices(choice.devices, lines) if is_known else OF_NEWER,
+            "chosen_records": chosen_records(choice, lines) if is_known else OF_NEWER,
             "is_needless": sentence in (NO_MATCH, FUTURE.unchanged),
             "page": Paginator(listed, ON_A_PAGE).get_page(self.request.GET.get("page")),
             "unchanged": len(lines) - len(changed),
