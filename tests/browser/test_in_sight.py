@@ -234,3 +234,12 @@ def test_a_refused_code_leaves_its_field(enter: Enter, scene: Scene) -> None:
     page.get_by_role("button", name="Turn on").click()
     expect(page.get_by_text("That code is wrong").first).to_be_visible()
     expect(page.get_by_label("Code from your app")).to_have_value("")
+
+
+def test_a_summary_of_errors_keeps_its_distance(enter: Enter, scene: Scene) -> None:
+    page = enter(scene.owner).new_page()
+    page.goto(scene.url("backups-find") + "?device=a&day=x")
+    summary, below = (page.locator(place).bounding_box() for place in (".note", ".note + .live"))
+    assert summary
+    assert below
+    assert below["y"] - summary["y"] - summary["height"] >= 16
