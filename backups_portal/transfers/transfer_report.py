@@ -86,7 +86,7 @@ def describe_plan(plan: Plan) -> list[str]:
     resources = [vars(item) for item in plan.placements]
     changed = [line for line in lines if has_changed(line)]
     sentence = outcome_sentence(lines, resources, FUTURE, settings=changed_settings(plan))
-    said = [sentence, *outcome_notes(lines, plan.tokens)]
+    said = [sentence, *outcome_notes(lines, resources, plan.tokens)]
     said += [f"{line['name']} ({line['source']}): {_describe(line)}" for line in changed]
     if unchanged := len(lines) - len(changed):
         rest = "without changes to records" if plan.settings else "unchanged"

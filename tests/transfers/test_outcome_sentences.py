@@ -108,15 +108,20 @@ def test_afterwards_it_says_what_did_change() -> None:
 
 def test_notes_name_what_does_not_arrive() -> None:
     skipped = line(how="skipped")
-    assert outcome_notes([line(present=2, conflict=1, refused=3, full=1), skipped], 2) == [
+    resources = [{"fate": "conflict"}, {"fate": "present"}]
+    assert outcome_notes(
+        [line(present=2, conflict=1, refused=3, full=1), skipped], resources, 2
+    ) == [
         "2 records already there.",
         "1 record there with a different value, which stays.",
         "3 records left out: older than the device keeps.",
         "1 record left out: the device is full.",
         "1 device left out; the list below says why.",
+        "1 other resource there with different content, which stays.",
+        "To replace that, choose “Replace it” under the options of “Move data”.",
         "2 new tokens: update whatever uses the old ones.",
     ]
-    assert outcome_notes([line(add=3)], 0) == []
+    assert outcome_notes([line(add=3)], [{"fate": "present"}], 0) == []
 
 
 def plan_of(devices: int) -> dict[str, Any]:

@@ -67,9 +67,12 @@ def outcome_sentence(
     return f"{_listed(said)}{'' if overwritten else f'; {tense.nothing}'}."
 
 
-def outcome_notes(devices: Sequence[JsonObject], tokens: int) -> list[str]:
-    """Describe which records and devices stay as they are, and new tokens."""
+def outcome_notes(
+    devices: Sequence[JsonObject], resources: Sequence[JsonObject], tokens: int
+) -> list[str]:
+    """Describe what stays as it is in the target, and new tokens."""
     sums = _sums(devices)
+    differ = sum(item["fate"] == "conflict" for item in resources)
     skipped = sum(line["how"] == "skipped" for line in devices)
     present, conflict, refused, full = (
         sums[fate] for fate in ("present", "conflict", "refused", "full")
@@ -80,6 +83,8 @@ def outcome_notes(devices: Sequence[JsonObject], tokens: int) -> list[str]:
         (refused, f"{count(refused, 'record')} left out: older than the device keeps."),
         (full, f"{count(full, 'record')} left out: the device is full."),
         (skipped, f"{count(skipped, 'device')} left out; the list below says why."),
+        (differ, f"{count(differ, 'other resource')} there with different content, which stays."),
+        (differ, "To replace that, choose “Replace it” under the options of “Move data”."),
         (tokens, f"{count(tokens, 'new token')}: update whatever uses the old ones."),
     )
     return [sentence for count, sentence in notes if count]

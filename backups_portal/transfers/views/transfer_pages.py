@@ -253,7 +253,7 @@ class TransferPage(TransferMixin, TemplateView):
             "are_all_shown": are_all_shown,
             "added_label": _added_label(transfer),
             "sentence": sentence,
-            "notes": outcome_notes(lines, plan.tokens if plan else 0),
+            "notes": outcome_notes(lines, resources, plan.tokens if plan else 0),
             "resources": sorted(resources, key=lambda item: item["fate"] == PRESENT),
             "settings": settings_texts(plan) if plan else [],
         }
