@@ -1,7 +1,8 @@
 """The page of a transfer: its progress, speed and remaining time."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from backups_portal.projects.models import Project
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.move.device_map import Match
 from backups_portal.transfers.move.resource_copy import CREATED
+from backups_portal.transfers.pages.move_suggestion import choice_query
 from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.transfers.plan.selection import Choice, DeviceSettings
 from tests import factories
@@ -129,6 +131,27 @@ def test_no_work_is_offered_while_a_project_is_shut_down(
     text = read(client, transfer)
     assert f"{target.name} was deleted." in text
     assert [one for one in offered if one in text] == []
+
+
+@pytest.mark.parametrize("state", ["cancelled", "undone"])
+def test_another_move_begins_with_what_was_chosen(client: Client, state: str) -> None:
+    since = datetime(2026, 3, 1, tzinfo=UTC)
+    choice = Choice(devices=("a" * 24,), variables=("wind",), since=since)
+    transfer = make(client, state=state, choice=choice.as_json())
+    assert transfer.source
+    page = client.get(f"/projects/{transfer.source.slug}/transfers/{transfer.pk}/").text
+    (link,) = re.findall(r'href="([^"]*)">Move data again', page)
+    suggested = "device=" + "a" * 24 + "&variable=wind&start=2026-03-01T00%3A00%3A00%2B00%3A00"
+    assert unescape(link).endswith(f"&{suggested}")
+    form = client.get(unescape(link)).text
+    assert 'value="wind"' in form
+    assert 'value="2026-03-01T00:00"' in form
+
+
+def test_what_an_address_cannot_hold_is_not_suggested() -> None:
+    assert choice_query(Choice()) == ""
+    assert choice_query(Choice(devices=(), kinds=("dictionary",))) == ""
+    assert choice_query(Choice(devices=tuple(f"{number:024x}" for number in range(51)))) == ""
 
 
 def test_a_move_can_be_undone_after_its_source_is_shut_down(client: Client) -> None:

@@ -9,21 +9,40 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import QueryDict
 
 from backups_portal.lib.timezones import zone_of
 from backups_portal.projects.models import Project
+from backups_portal.transfers.plan.selection import Choice
 from backups_portal.ui.formats import local
 from backups_portal.ui.visible_names import seen_name
 
 DEVICE_ID = re.compile("[0-9a-f]{24}")
 NO_DEVICE = "The link has a wrong device. It was left out."
 NO_VARIABLE = "The link has a wrong variable. It was left out."
+# Devices and variables of a link that is made here; servers refuse addresses of 8,000 characters.
+MAX_LINKED = 50
 ENDS_FIRST = "The period of the link ends before it begins. It was left out."
 SAME = "The link names the same project twice. Choose where the data goes."
 NOT_HERE = "The link moves data between two other projects. Check both below."
+
+
+def choice_query(choice: Choice) -> str:
+    """Return the parameters of a link that suggests a choice's records again.
+
+    Too many of them for an address, or resources alone, which a link cannot name, suggest nothing.
+    """
+    devices, variables = choice.devices or (), choice.variables or ()
+    if choice.devices == () or len(devices) + len(variables) > MAX_LINKED:
+        return ""
+    bounds = {"start": choice.since, "end": choice.until}
+    asked = [("device", device) for device in devices]
+    asked += [("variable", name) for name in variables]
+    asked += [(name, moment.isoformat()) for name, moment in bounds.items() if moment]
+    return urlencode(asked)
 
 
 def local_text(moment: datetime | None, zone: str) -> str:

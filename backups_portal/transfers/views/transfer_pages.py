@@ -28,6 +28,7 @@ from backups_portal.transfers.pages.move_suggestion import (
     DEVICE_ID,
     ProjectChoice,
     Suggestion,
+    choice_query,
     local_text,
     read_suggestion,
 )
@@ -246,6 +247,7 @@ class TransferPage(TransferMixin, TemplateView):
         choice = transfer.chosen() if is_known else Choice()
         return {
             "choice": choice,
+            "choice_query": choice_query(choice) if is_known else "",
             "chosen_records": chosen_records(choice, lines) if is_known else OF_NEWER,
             "is_needless": sentence in (NO_MATCH, FUTURE.unchanged),
             "page": Paginator(listed, ON_A_PAGE).get_page(self.request.GET.get("page")),
