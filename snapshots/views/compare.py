@@ -1,6 +1,5 @@
 """Comparison of two backups, or of a backup and the database now."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import date
 from functools import cached_property
@@ -155,7 +154,8 @@ class CompareView(SnapshotMixin, TemplateView):
             ),
             "tables": [(label_of(one.table), one) for one in _worst_first(difference.tables)],
             "unlocated": difference.unlocated,
-            "devices_by_effect": Counter(change.effect for change in difference.devices),
+            "losers": sum(bool(change.lost) for change in difference.devices),
+            "gainers": sum(bool(change.gained) for change in difference.devices),
             "same_devices": difference.same_devices[:MAX_SAME_DEVICES],
             "same_tables": [label_of(table) for table in difference.same_tables],
         }

@@ -85,6 +85,7 @@ class TestPage:
         for one, other in ((first, second), (second, first)):
             page = compare(client, one, f"with={other.pk}")
             assert sums(page) == ["\N{MINUS SIGN}10", "+5"]
+            assert page.count('stat-note">1 device<') == 2
             assert "Truck" in page
             assert page.index(">From<") < page.index(">To<")
 
