@@ -24,9 +24,9 @@ from backups_portal.ui.visible_names import seen_name
 from restores.forms import DAMAGED
 
 RULES = [
-    (Rule.SKIP.value, "Keep the existing record"),
-    (Rule.ADD.value, "Keep both"),
-    (Rule.REPLACE.value, "Replace it (mutable devices only)"),
+    (Rule.SKIP.value, "Keep the existing one"),
+    (Rule.ADD.value, "Keep both (records only)"),
+    (Rule.REPLACE.value, "Replace it (not records of immutable devices)"),
 ]
 UNMATCHED = [
     (Unmatched.CREATE.value, "Create it, with its parameters and tags"),
@@ -118,7 +118,7 @@ class TransferForm(forms.Form):
     rule = forms.ChoiceField(
         choices=RULES,
         initial=Rule.SKIP.value,
-        label="If a record exists with a different value",
+        label="If a record or another resource exists but differs",
         error_messages={"required": "Choose what to do with it."},
     )
     unmatched = forms.ChoiceField(

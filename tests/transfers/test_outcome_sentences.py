@@ -118,7 +118,6 @@ def test_notes_name_what_does_not_arrive() -> None:
         "1 record left out: the device is full.",
         "1 device left out; the list below says why.",
         "1 other resource there with different content, which stays.",
-        "To replace that, choose “Replace it” under the options of “Move data”.",
         "2 new tokens: update whatever uses the old ones.",
     ]
     assert outcome_notes([line(add=3)], [{"fate": "present"}], 0) == []

@@ -12,10 +12,10 @@ from django.utils import timezone
 from backups_portal.projects.models import Project
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.move.device_map import Match
-from backups_portal.transfers.move.resource_copy import CREATED
+from backups_portal.transfers.move.resource_copy import CONFLICT, CREATED, Placement
 from backups_portal.transfers.pages.move_suggestion import choice_query
 from backups_portal.transfers.plan.dry_run import Plan
-from backups_portal.transfers.plan.selection import Choice, DeviceSettings
+from backups_portal.transfers.plan.selection import Choice, DeviceSettings, Rule
 from tests import factories
 from tests.transfers.test_states import MOVED, REPORT
 
@@ -146,6 +146,19 @@ def test_another_move_begins_with_what_was_chosen(client: Client, state: str) ->
     form = client.get(unescape(link)).text
     assert 'value="wind"' in form
     assert 'value="2026-03-01T00:00"' in form
+
+
+@pytest.mark.parametrize(("rule", "is_said"), [(Rule.SKIP, True), (Rule.REPLACE, False)])
+def test_how_to_replace_a_resource_is_said_unless_that_was_chosen(
+    client: Client, rule: Rule, is_said: bool
+) -> None:
+    """A resource whose unique key another one has stays, whatever was chosen."""
+    differs = Placement("dictionary", "d" * 24, "d" * 24, "PORTAL", CONFLICT)
+    plan = Plan((), (), placements=(differs,)).as_json()
+    choice = Choice(devices=(), kinds=("dictionary",), rule=rule).as_json()
+    text = read(client, make(client, state="ready", plan=plan, choice=choice))
+    assert "1 other resource there with different content, which stays." in text
+    assert ("with “Replace it” under Options" in text) == is_said
 
 
 def test_what_an_address_cannot_hold_is_not_suggested() -> None:

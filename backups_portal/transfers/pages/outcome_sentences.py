@@ -84,7 +84,6 @@ def outcome_notes(
         (full, f"{count(full, 'record')} left out: the device is full."),
         (skipped, f"{count(skipped, 'device')} left out; the list below says why."),
         (differ, f"{count(differ, 'other resource')} there with different content, which stays."),
-        (differ, "To replace that, choose “Replace it” under the options of “Move data”."),
         (tokens, f"{count(tokens, 'new token')}: update whatever uses the old ones."),
     )
     return [sentence for count, sentence in notes if count]
