@@ -1,6 +1,7 @@
 """The page of a transfer: its progress, speed and remaining time."""
 
 import re
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
@@ -12,7 +13,7 @@ from django.utils import timezone
 from backups_portal.projects.models import Project
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.move.device_map import Match
-from backups_portal.transfers.move.resource_copy import CONFLICT, CREATED, Placement
+from backups_portal.transfers.move.resource_copy import CONFLICT, CREATED, REPLACED, Placement
 from backups_portal.transfers.pages.move_suggestion import choice_query
 from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.transfers.plan.selection import Choice, DeviceSettings, Rule
@@ -159,6 +160,31 @@ def test_how_to_replace_a_resource_is_said_unless_that_was_chosen(
     text = read(client, make(client, state="ready", plan=plan, choice=choice))
     assert "1 other resource there with different content, which stays." in text
     assert ("with “Replace it” under Options" in text) == is_said
+
+
+def test_resources_alone_are_told_in_the_right_tense(client: Client) -> None:
+    placed = Placement("dictionary", "d" * 24, "d" * 24, "PORTAL", REPLACED)
+    plan = Plan((), (), placements=(placed,)).as_json()
+    choice = Choice(devices=(), kinds=("dictionary",), rule=Rule.REPLACE).as_json()
+    transfer = make(client, state="ready", plan=plan, choice=choice)
+    text = read(client, transfer)
+    assert "1 other resource will be replaced." in text
+    assert "PORTAL dictionary To be replaced" in text
+    assert transfer.source
+    page = client.get(f"/projects/{transfer.source.slug}/transfers/{transfer.pk}/").text
+    assert "No devices, with other resources. Started" in " ".join(page.split())
+    sums = {"stored": 0, "chosen": 0, "created": 0, "is_equal": True}
+    report = {"summary": sums, "devices": [], "resources": [asdict(placed)]}
+    Transfer.objects.update(state="completed", work="move", report=report)
+    text = read(client, transfer)
+    assert "1 other resource was replaced." in text
+    assert "PORTAL dictionary Replaced" in text
+    assert "No device is part of this transfer." not in text
+    undone = {"removed": 0, "restored": 0, "left": 0, "resources": 1, "kept": []}
+    Transfer.objects.update(state="undone", work="undo", report={**report, "undone": undone})
+    text = read(client, transfer)
+    assert "put back. Later changes stay. 1 resource taken back." in text
+    assert "0 records" not in text
 
 
 def test_what_an_address_cannot_hold_is_not_suggested() -> None:

@@ -225,7 +225,7 @@ class TransferPage(TransferMixin, TemplateView):
             transfer=transfer,
             plan=plan,
             is_under_way=transfer.state in Transfer.UNFINISHED,
-            is_report=bool(transfer.report.get("devices")),
+            is_report=bool(transfer.summary),
             undone=transfer.report.get("undone"),
             **self._outcome(transfer, plan),
             **_after_the_move(transfer),
@@ -236,7 +236,7 @@ class TransferPage(TransferMixin, TemplateView):
         """Describe what changes or has changed; unchanged devices are folded."""
         lines = shown_lines(transfer, plan)
         changed = [line for line in lines if has_changed(line)]
-        is_report = bool(transfer.report.get("devices"))
+        is_report = bool(transfer.summary)
         tense = PAST if is_report else FUTURE
         resources = [vars(item) for item in plan.placements] if plan else []
         are_all_shown = "all" in self.request.GET
