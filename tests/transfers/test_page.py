@@ -110,6 +110,23 @@ def test_the_list_says_what_a_move_has_stored(
 
 
 @pytest.mark.parametrize(
+    ("wish", "said", "offered"),
+    [
+        ("go_on", "the work goes on.", {"Pause", "Cancel"}),
+        ("pause", "Pausing: it stops after", {"Cancel"}),
+        ("cancel", "Cancelling: it stops after", set()),
+    ],
+)
+def test_a_stop_that_a_worker_has_not_seen_yet_is_confirmed(
+    client: Client, wish: str, said: str, offered: set[str]
+) -> None:
+    transfer = make(client, state="running", wish=wish, **BEGUN)
+    text = read(client, transfer)
+    assert said in text
+    assert {one for one in ("Pause", "Cancel") if f" {one} " in f"{text} "} == offered
+
+
+@pytest.mark.parametrize(
     ("fields", "offered"),
     [
         ({"state": "ready", "plan": CHANGING}, ("Move the data", "Dry run again")),
