@@ -204,6 +204,16 @@ def test_resources_alone_are_told_in_the_right_tense(client: Client) -> None:
     assert "0 records" not in text
 
 
+def test_devices_of_an_unfinished_move_are_those_of_the_dry_run(client: Client) -> None:
+    said = "Devices As the dry run found them."
+    transfer = make(client, state="ready", plan=CHANGING)
+    assert said not in read(client, transfer)
+    Transfer.objects.update(state="cancelled", **BEGUN)
+    assert said in read(client, transfer)
+    Transfer.objects.update(state="completed", report=REPORT)
+    assert said not in read(client, transfer)
+
+
 def test_what_an_address_cannot_hold_is_not_suggested() -> None:
     assert choice_query(Choice()) == ""
     assert choice_query(Choice(devices=(), kinds=("dictionary",))) == ""
