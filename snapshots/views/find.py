@@ -36,6 +36,7 @@ class FindView(ProjectPermissionMixin, TemplateView):
             "form": form,
             "newest": Snapshot.objects.filter(project=self.project).not_newer().newest_good(),
             "now": timezone.now(),
+            "has_backups": Snapshot.objects.completed().filter(project=self.project).exists(),
             **(self.answer(**form.cleaned_data) if is_asked and form.is_valid() else {}),
         }
 

@@ -123,6 +123,17 @@ def test_a_device_that_has_another_name_now_is_named(
     assert "brings the device back" not in shown
 
 
+def test_a_project_without_backups_is_said_to_have_none(
+    client: Client, live_project: Project
+) -> None:
+    client.force_login(live_project.created_by)
+    shown = page(client, live_project, "")
+    assert "This project has no stored backup" in shown
+    assert "Try a part of its name" not in shown
+    taken(live_project)
+    assert "no stored backup" not in page(client, live_project, "").lower()
+
+
 def test_a_variable_that_no_backup_has_is_said_to_be_unknown(
     client: Client, live_project: Project, snapshots: list[Snapshot]
 ) -> None:
