@@ -33,6 +33,8 @@ LINES = 25
 MAX_CHOICES = 30
 MAX_SAME_DEVICES = 200
 WORST_FIRST = list(Effect)
+# Kinds that a move of data from a restored project cannot replace.
+NEVER_REPLACED = {"devices", "tokens", "run", "profile"}
 
 
 class CompareView(SnapshotMixin, TemplateView):
@@ -131,6 +133,7 @@ class CompareView(SnapshotMixin, TemplateView):
         """Return a page of the table that the address asks for."""
         device_id, day = self.request.GET.get("device"), _day(self.request.GET.get("day"))
         names = _names(difference)
+        kinds = {SHOWN_AS.get(one.table) for one in difference.tables} - {None}
         rows: Sequence[Any]
         if device_id is not None:
             view, rows = "device", difference.of_device(device_id)
@@ -149,9 +152,8 @@ class CompareView(SnapshotMixin, TemplateView):
             "device_name": names.get(device_id or "", NO_DEVICE),
             "day": day,
             "shown_as": SHOWN_AS,
-            "has_other_settings": any(
-                SHOWN_AS.get(one.table) == "devices" for one in difference.tables
-            ),
+            "has_other_settings": "devices" in kinds,
+            "has_other_resources": bool(kinds - NEVER_REPLACED),
             "tables": [(label_of(one.table), one) for one in _worst_first(difference.tables)],
             "unlocated": difference.unlocated,
             "losers": sum(bool(change.lost) for change in difference.devices),

@@ -121,6 +121,27 @@ def test_devices_with_their_tags_and_parameters(client: Client, snapshot: Snapsh
     assert "can come back" not in read(client, snapshot, "actions")
 
 
+def test_a_comparison_says_how_resources_come_back(
+    client: Client, live_project: Project, snapshot: Snapshot
+) -> None:
+    address = f"/projects/{live_project.slug}/backups/{snapshot.pk}"
+
+    def compared() -> str:
+        page = client.get(f"{address}/compare/?with=now").content.decode()
+        return " ".join(page.split())
+
+    said = "choose “Replace it” under Options for those that differ"
+    with psycopg.connect(admin_dsn(live_project), autocommit=True) as source:
+        source.execute("UPDATE device SET tags = '[]'")
+        assert said not in compared()
+        source.execute("UPDATE dictionary_language SET texts = '{}'")
+        assert "can be moved from there, too" in compared()
+        source.execute("UPDATE device SET tags = %s", [Jsonb([{"key": "fleet", "value": "north"}])])
+    page = compared()
+    assert said in page
+    assert f'href="{address}/restore/">a new project made from' in page
+
+
 @pytest.mark.parametrize(
     ("name", "is_hidden"),
     [
