@@ -153,8 +153,8 @@ def stop_move(*, transfer: Transfer, actor: Account, for_good: bool) -> None:
         state=ended
     )
     wish = Wish.CANCEL if for_good else Wish.PAUSE
-    if not stopped and at_work.filter(wish=wish).exists():
-        # Requested before, and recorded then.
+    if not stopped and at_work.filter(wish__in=[wish, Wish.CANCEL]).exists():
+        # Requested before, and recorded then; a pause does not take a cancellation back.
         return
     if not stopped:
         stopped = at_work.update(wish=wish)

@@ -15,6 +15,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
+from backups_portal.audit.models import AuditEvent
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.ops.tasks import send_overlooked
 from backups_portal.projectdb.provisioning import drop_database
@@ -198,6 +199,20 @@ def test_pause_continue_and_cancel(
     stop_move(transfer=other, actor=owner, for_good=True)
     other.refresh_from_db()
     assert other.state == Transfer.State.CANCELLED
+
+
+def test_a_pause_does_not_take_a_cancellation_back(
+    backup: Project, live: Project, owner: Account
+) -> None:
+    transfer = run(ask(backup, live, owner))
+    start_move(transfer=transfer, actor=owner)
+    Transfer.objects.filter(pk=transfer.pk).update(state="running")
+    for for_good in (True, False):
+        stop_move(transfer=transfer, actor=owner, for_good=for_good)
+    transfer.refresh_from_db()
+    assert transfer.wish == Transfer.Wish.CANCEL
+    actions = AuditEvent.objects.filter(project_id=live.pk).values_list("action", flat=True)
+    assert "transfer.paused" not in actions
 
 
 def test_a_worker_that_was_lost_is_replaced(backup: Project, live: Project, owner: Account) -> None:
